@@ -1,0 +1,58 @@
+"""Which touch deserves the credit, and which combinations do more than their parts.
+
+The public names load what they need when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "Credit": "touchworth.attribution.credit",
+    "DataError": "touchworth.errors",
+    "Journeys": "touchworth.journeys.build",
+    "Paths": "touchworth.journeys.paths",
+    "RequestError": "touchworth.errors",
+    "TouchworthError": "touchworth.errors",
+    "attribute": "touchworth.attribution.attribute",
+    "paths": "touchworth.journeys.paths",
+    "read_events": "touchworth.journeys.read",
+    "read_paths": "touchworth.journeys.read",
+    "validate": "touchworth.journeys.validate",
+}
+
+__all__ = [
+    "Credit",
+    "DataError",
+    "Journeys",
+    "Paths",
+    "RequestError",
+    "TouchworthError",
+    "attribute",
+    "paths",
+    "read_events",
+    "read_paths",
+    "validate",
+]
+
+if TYPE_CHECKING:
+    from touchworth.attribution.attribute import attribute
+    from touchworth.attribution.credit import Credit
+    from touchworth.errors import DataError, RequestError, TouchworthError
+    from touchworth.journeys.build import Journeys
+    from touchworth.journeys.paths import Paths, paths
+    from touchworth.journeys.read import read_events, read_paths
+    from touchworth.journeys.validate import validate
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'touchworth' has no attribute {name!r}")
+    found = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""`python -m touchworth`."""
+
+from touchworth.cli import main
+
+main()

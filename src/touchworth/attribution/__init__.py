@@ -1,0 +1,1 @@
+"""Attribution: from counts to credit, with properties, intervals and money."""

@@ -1,0 +1,473 @@
+"""`attribute`: journeys in, credit of every model out."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from touchworth.attribution.credit import (
+    Credit,
+    Estimate,
+    MarkovResult,
+    credit_table,
+    share_difference,
+    shares,
+    state_names,
+)
+from touchworth.attribution.markov import SOLVED_ANEW_STATES, make_chain, replicate_removal, solve_removal
+from touchworth.attribution.models import (
+    MODELS,
+    Parameters,
+    choose_models,
+    definition,
+    make_parameters,
+    weighting,
+)
+from touchworth.attribution.properties import check_properties
+from touchworth.attribution.shapley import rate_shapley
+from touchworth.attribution.spend import spend_by_channel
+from touchworth.attribution.uncertainty import expansion
+from touchworth.errors import RequestError
+from touchworth.journeys.build import GroupedJourneys, Journeys
+from touchworth.journeys.counts import ChainCounts, Counts, PathCounts, Plan, count_paths
+from touchworth.journeys.local import deal, reduce_journeys
+from touchworth.results import join_groups
+
+__all__ = ["attribute"]
+
+SEGMENTS = {1: ("all",), 2: ("all", "loyal", "disloyal")}
+
+
+def attribute(
+    journeys: Journeys | GroupedJourneys,
+    models: Sequence[str] | None = None,
+    *,
+    order: int = 1,
+    half_life: str | float | None = None,
+    first_weight: float = 0.4,
+    last_weight: float = 0.4,
+    direct: Sequence[str] | None = None,
+    loyal_touches: int | None = None,
+    spend: Mapping[str, float] | None = None,
+    cpc: Mapping[str, float] | None = None,
+    level: float = 0.95,
+    buckets: int = 100,
+    seed: int = 0,
+    threads: int = 2,
+) -> Credit:
+    """Credit of every channel by every model asked for, with properties and intervals.
+
+    Parameters
+    ----------
+    journeys
+        From `read_events` or `read_paths`; grouped journeys give one table with the grouping column.
+    models
+        Names of models; the default is every model that needs no request of its own.
+    order
+        Order of the Markov chain: touches that a state remembers.
+    half_life
+        Of time_decay: a duration such as ``7d``, or a number of touches where there are no times (default 1).
+    first_weight, last_weight
+        Of position_based.
+    direct
+        Names that last_non_direct passes over (default ``direct``, ``(direct)``; case ignored).
+    loyal_touches
+        Splits converted journeys into loyal (at most so many touches) and disloyal; null journeys belong to both.
+    spend, cpc
+        Channel -> money spent, or cost of one touch.
+    level
+        Coverage of the intervals, between 0 and 1.
+    buckets
+        Groups of users for the jackknife; at least 2.
+    seed
+        Of dealing path tables to buckets and of permutation sampling.
+    threads
+        Threads for the reduction.
+
+    Raises
+    ------
+    RequestError
+        An unknown model or an impossible parameter.
+    """
+    if not 0 < level < 1:
+        raise RequestError(f"--level is {level}; it must lie between 0 and 1, such as 0.95")
+    if buckets < 2:
+        raise RequestError(f"--buckets is {buckets}; it must be 2 or more")
+    if seed < 0:
+        raise RequestError(f"--seed is {seed}; it must be 0 or more")
+    if loyal_touches is not None and loyal_touches < 1:
+        raise RequestError(f"--loyal-touches is {loyal_touches}; it must be 1 or more")
+    names = choose_models(None if models is None else list(models))
+
+    def run(part: Journeys) -> Credit:
+        parameters = make_parameters(
+            has_times=part.has_times,
+            order=order,
+            half_life=half_life,
+            first_weight=first_weight,
+            last_weight=last_weight,
+            direct=None if direct is None else tuple(direct),
+        )
+        return attribute_one(part, names, parameters, loyal_touches, spend, cpc, level, buckets, seed, threads)
+
+    if isinstance(journeys, Journeys):
+        return run(journeys)
+    return joined(journeys, {name: run(part) for name, part in journeys.groups.items()})
+
+
+def attribute_one(
+    journeys: Journeys,
+    names: tuple[str, ...],
+    parameters: Parameters,
+    loyal_touches: int | None,
+    spend: Mapping[str, float] | None,
+    cpc: Mapping[str, float] | None,
+    level: float,
+    buckets: int,
+    seed: int,
+    threads: int,
+) -> Credit:
+    """Reduce, solve, check and assemble; every step is timed for ``-v``."""
+    timings: dict[str, float] = {}
+    rules = {name: weighting(name, parameters) for name in names if MODELS[name].kind >= 0}
+    # Models that weigh alike (shapley and ordered_shapley, u_shaped and the default position_based) are counted once.
+    distinct = tuple(dict.fromkeys(rules.values()))
+    plan = Plan(
+        weightings=distinct,
+        order=parameters.order if "markov" in names else 0,
+        loyal_touches=loyal_touches,
+        positions="ordered_shapley" in names,
+        sets="shapley_rate" in names,
+        direct=parameters.direct,
+    )
+    with timed(timings, "deal to buckets"):
+        dealt = deal(journeys, buckets, seed)
+    with timed(timings, "reduce to counts"):
+        counts = reduce_journeys(journeys, dealt, plan, threads)
+    with timed(timings, "distinct paths"):
+        paths = count_paths(journeys)
+    certain = not dealt.why_not
+    notices = [*journeys.report.notices, *journeys.notices]
+    if not certain:
+        notices.append(f"no intervals: {dealt.why_not}")
+    if journeys.conversions.sum() == 0:
+        notices.append("no journey converts: every credit is 0")
+    scale = expansion(dealt.units)[:, None]
+    estimates: dict[tuple[str, str], Estimate] = {}
+    markov: MarkovResult | None = None
+    for name in names:
+        with timed(timings, f"model {name}"):
+            for segment in SEGMENTS[plan.segments]:
+                chosen = slice(None) if segment == "all" else slice(*((0, 1) if segment == "loyal" else (1, 2)))
+                if name == "markov":
+                    estimate, result, told = markov_estimate(counts, journeys, plan, chosen, scale, certain)
+                    markov = result if segment == "all" else markov
+                    label = "markov" if segment == "all" else f"markov ({segment})"
+                    notices += [f"{label}: {text}" for text in told]
+                elif name == "shapley_rate":
+                    estimate, told = rate_estimate(counts, chosen, scale, certain, len(journeys.channels), seed)
+                    notices += told
+                else:
+                    place = distinct.index(rules[name])
+                    estimate = weighted_estimate(
+                        counts.credit[place, chosen].sum(0), counts.credit_value[place, chosen].sum(0), scale, certain
+                    )
+                estimates[name, segment] = estimate
+    if certain and journeys.conversions.sum() < 30:
+        notices.append("fewer than 30 conversions: every row is marked low_evidence, intervals are too narrow")
+    paid, told = spend_by_channel(journeys.channels, journeys.touches_read, journeys.cost, spend, cpc)
+    notices += told
+    with timed(timings, "properties and tables"):
+        table = credit_table(
+            estimates, journeys.channels, journeys.touches, dealt.units, level, paid, plan.segments > 1
+        )
+        properties = check_properties(estimates, counts, journeys, paths, parameters)
+    failed = properties.filter(properties["holds"].is_valid()).to_pylist()
+    notices += [
+        f"{row['model']}: property {row['property']!r} does not hold ({row['detail']})"
+        for row in failed
+        if row["promised"] and not row["holds"]
+    ]
+    return Credit(
+        table=table,
+        properties=properties,
+        summary=summarise(journeys, paths, names, parameters, properties, estimates, notices, plan, dealt.units, level),
+        channels=journeys.channels,
+        removal=None if markov is None else removal_table(journeys.channels, markov),
+        positions=position_table(journeys.channels, counts) if plan.positions else None,
+        markov=markov,
+        estimates=estimates,
+        units=dealt.units,
+        level=level,
+        journeys=journeys,
+        parameters=parameters,
+        timings=timings,
+    )
+
+
+@contextmanager
+def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the seconds that a stage takes."""
+    begun = time.perf_counter()
+    yield
+    timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - begun
+
+
+def weighted_estimate(
+    credit: NDArray[np.float64], credit_value: NDArray[np.float64], scale: NDArray[np.float64], certain: bool
+) -> Estimate:
+    """Estimate of a per-journey model from its credits by channel and bucket: float64 (channels, buckets)."""
+    total, worth = credit.sum(1), credit_value.sum(1)
+    if not certain:
+        return Estimate(total, worth, np.empty((0, total.size)), np.empty((0, total.size)))
+    return Estimate(total, worth, (total - credit.T) * scale, (worth - credit_value.T) * scale)
+
+
+def markov_estimate(
+    counts: Counts, journeys: Journeys, plan: Plan, chosen: slice, scale: NDArray[np.float64], certain: bool
+) -> tuple[Estimate, MarkovResult, list[str]]:
+    """Credit by removal effects of the chain of one segment's converted journeys and all null journeys."""
+    if counts.chain is None:
+        raise ValueError("the plan counted no chain")
+    whole = counts.chain
+    kept = np.isin(whole.segment, [*range(plan.segments)[chosen], plan.segments])
+    source, target, bucket = whole.source[kept], whole.target[kept], whole.bucket[kept]
+    weight, value = whole.weight[kept], whole.value[kept]
+    channels = len(journeys.channels)
+    block = last_channels(whole, journeys.symbol_channel)
+    chain = make_chain(whole.states, source, target, weight, value, block, channels)
+    replicated = certain and whole.states > SOLVED_ANEW_STATES
+    removal = solve_removal(chain, keep=replicated)
+    told = []
+    conversions, worth = counts.conversions[chosen].sum(0), counts.value[chosen].sum(0)
+    defined = removal.probability > 0
+    defined_value = removal.expected_value > 0 and bool((chain.reward >= 0).all())
+    if not defined:
+        told.append("no journey converts, so that removal effects are undefined: credits are 0")
+    if not defined_value and bool(value.any()):
+        told.append("the value is not positive everywhere, so that shares of value are undefined: they are 0")
+    share = shares(removal.effect) if defined else np.zeros(channels)
+    share_value = shares(removal.effect_value) if defined_value else np.zeros(channels)
+    empty = np.empty((0, channels))
+    estimate = Estimate(conversions.sum() * share, worth.sum() * share_value, empty, empty)
+    if certain:
+        effects, effects_value = replicate_removal(
+            chain, removal, source, target, bucket, weight, value, conversions.size
+        )
+        left = (conversions.sum() - conversions)[:, None] * scale
+        left_value = (worth.sum() - worth)[:, None] * scale
+        estimate = Estimate(
+            estimate.conversions,
+            estimate.value,
+            left * shares(effects) * defined,
+            left_value * shares(effects_value) * defined_value,
+        )
+    pair, inverse = np.unique(source * (whole.states + 2) + target, return_inverse=True)
+    rows, columns = np.divmod(pair, whole.states + 2)
+    result = MarkovResult(
+        order=plan.order,
+        chain=chain,
+        removal=removal,
+        names=state_names(whole, journeys.symbols, journeys.delimiter),
+        source=rows,
+        target=columns,
+        counts=np.bincount(inverse, weight, minlength=pair.size).astype(np.float64),
+    )
+    return estimate, result, told
+
+
+def last_channels(chain: ChainCounts, symbol_channel: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Channel of the last touch of each state, int64 (states,); -1 for (start)."""
+    block = np.full(chain.states, -1, np.int64)
+    block[1:] = symbol_channel[chain.window[chain.offsets[2:] - 1]]
+    return block
+
+
+def rate_estimate(
+    counts: Counts, chosen: slice, scale: NDArray[np.float64], certain: bool, channels: int, seed: int
+) -> tuple[Estimate, list[str]]:
+    """Credit by the Shapley value of the rate game, scaled to the conversions of the segment."""
+    if counts.sets is None:
+        raise ValueError("the plan counted no sets")
+    sets = counts.sets
+    inside = np.isin(sets.segment, range(counts.conversions.shape[0])[chosen])
+    buckets = scale.shape[0]
+    part = rate_shapley(
+        sets.offsets, sets.channel, sets.set_of, sets.bucket,
+        np.where(inside, sets.conversions, 0.0), sets.nulls, np.where(inside, sets.value, 0.0),
+        channels, buckets if certain else 0, seed,
+    )  # fmt: skip
+    conversions, worth = counts.conversions[chosen].sum(0), counts.value[chosen].sum(0)
+
+    def scaled(phi: NDArray[np.float64], total: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        return shares(phi) * total
+
+    factor = conversions.sum() / part.phi.sum() if part.phi.sum() else 0.0
+    factor_value = worth.sum() / part.phi_value.sum() if part.phi_value.sum() else 0.0
+    estimate = Estimate(
+        scaled(part.phi, conversions.sum()),
+        scaled(part.phi_value, worth.sum()),
+        scaled(part.replicates, (conversions.sum() - conversions)[:, None] * scale if certain else 0.0),
+        scaled(part.replicates_value, (worth.sum() - worth)[:, None] * scale if certain else 0.0),
+        part.sampling_error * factor if part.permutations else None,
+        part.sampling_error_value * abs(factor_value) if part.permutations else None,
+    )
+    told = []
+    if part.permutations:
+        worst = float((part.sampling_error * factor).max())
+        told.append(f"shapley_rate: {part.permutations:,} permutations; sampling error up to {worst:.3g} conversions")
+    if (estimate.conversions < 0).any():
+        told.append("shapley_rate: some credit is negative; the model is blind to volume")
+    told += rate_flags(counts, estimate)
+    return estimate, told
+
+
+def rate_flags(counts: Counts, estimate: Estimate) -> list[str]:
+    """Warnings of the rate game: credit above the conversions that hold the channel, singles of little evidence."""
+    if counts.sets is None:
+        return []
+    sets = counts.sets
+    size = np.diff(sets.offsets)
+    by_set = np.bincount(sets.set_of, sets.conversions, minlength=size.size)
+    channels = estimate.conversions.size
+    holding = np.bincount(sets.channel, np.repeat(by_set, size), minlength=channels)
+    alone = np.bincount(sets.channel[sets.offsets[:-1]][size == 1], by_set[size == 1], minlength=channels)
+    told = []
+    if (estimate.conversions > holding + 1e-9).any():
+        told.append("shapley_rate: some credit exceeds the conversions of the journeys that hold the channel")
+    few = int(((alone < 10) & (holding > 0)).sum())
+    if few:
+        told.append(f"shapley_rate: {few} channels convert alone fewer than 10 times; their rates are uncertain")
+    return told
+
+
+def removal_table(channels: tuple[str, ...], markov: MarkovResult) -> pa.Table:
+    """Removal effects: channel, removal_effect, removal_effect_value."""
+    return pa.table(
+        {
+            "channel": list(channels),
+            "removal_effect": markov.removal.effect,
+            "removal_effect_value": markov.removal.effect_value,
+        }
+    )
+
+
+def position_table(channels: tuple[str, ...], counts: Counts) -> pa.Table:
+    """Ordered Shapley values: channel, position (from 1), conversions, value; rows without credit are left out."""
+    channel, position = np.nonzero((counts.positions != 0) | (counts.positions_value != 0))
+    return pa.table(
+        {
+            "channel": pa.array(list(channels)).take(pa.array(channel)),
+            "position": position + 1,
+            "conversions": counts.positions[channel, position],
+            "value": counts.positions_value[channel, position],
+        }
+    )
+
+
+def summarise(
+    journeys: Journeys,
+    paths: PathCounts,
+    names: tuple[str, ...],
+    parameters: Parameters,
+    properties: pa.Table,
+    estimates: Mapping[tuple[str, str], Estimate],
+    notices: list[str],
+    plan: Plan,
+    units: NDArray[np.float64],
+    level: float,
+) -> dict[str, Any]:
+    """Everything a reader needs to check the account: counts, definitions, properties, notices."""
+    report, account = journeys.report, journeys.accounting
+    attributed, worth = float(journeys.conversions.sum()), float(journeys.value.sum())
+    out: dict[str, Any] = {
+        "shape": report.shape,
+        "sources": list(report.sources),
+        "columns": report.columns,
+        "columns_detected": list(report.detected),
+        "rows_read": report.rows_read,
+        "rows_rejected": report.rows_rejected,
+        "rejected_by_reason": report.rejected_by_reason,
+        "duplicates_removed": report.duplicates_removed,
+        "rows_left_out": report.rows_left_out,
+        "rows_without_outcome": report.rows_without_outcome,
+        "blank_flags": report.blank_flags,
+        "users": whole(account.get("users", 0.0)) if journeys.users is not None else None,
+        "journeys": whole(float(journeys.conversions.sum() + journeys.nulls.sum())),
+        "converted_journeys": whole(attributed),
+        "null_journeys": whole(float(journeys.nulls.sum())),
+        "conversions": whole(account["conversions"]),
+        "value": account["value"],
+        "attributed_conversions": whole(attributed),
+        "attributed_value": worth,
+        "unattributed_conversions": whole(account.get("unattributed_conversions", 0.0)),
+        "unattributed_value": account.get("unattributed_value", 0.0),
+        "later_conversions": whole(account.get("later_conversions", 0.0)),
+        "later_value": account.get("later_value", 0.0),
+        "conversions_outside_period": whole(account.get("conversions_outside_period", 0.0)),
+        "conversions_without_channel": report.conversions_without_channel,
+        "values_without_conversion": report.values_without_conversion,
+        "touches_read": whole(account["touches_read"]),
+        "touches": whole(account["touches"]),
+        "touches_outside_lookback": whole(account.get("touches_outside_lookback", 0.0)),
+        "touches_left_out": whole(account.get("touches_left_out", 0.0)),
+        "touches_outside_period": whole(account.get("touches_outside_period", 0.0)),
+        "touches_dropped": whole(account["touches_dropped"]),
+        "touches_in_open_journeys": whole(account.get("touches_in_open_journeys", 0.0)),
+        "open_journeys": whole(account.get("open_journeys", 0.0)),
+        "unique_paths": int(paths.conversions.size),
+        "longest_path": int((journeys.stop - journeys.start).max(initial=0)),
+        "rules": journeys.rules.describe() if journeys.has_times else {},
+        "model_definitions": {name: definition(name, parameters) for name in names},
+        "properties": properties.to_pylist(),
+    }
+    if plan.segments > 1:
+        out["loyalty"] = {
+            name: pa.table(
+                {"channel": list(journeys.channels)}
+                | share_difference(estimates[name, "loyal"], estimates[name, "disloyal"], units, level)
+            )
+            .rename_columns(["channel", "loyal", "disloyal", "difference", "std_error", "low", "high"])
+            .to_pylist()
+            for name in names
+        }
+    out["notices"] = list(dict.fromkeys(notices))
+    return out
+
+
+def whole(number: float) -> int | float:
+    """An integer where the number is whole (path tables may hold fractions)."""
+    return int(number) if number == int(number) else number
+
+
+def joined(grouped: GroupedJourneys, results: Mapping[str, Credit]) -> Credit:
+    """One result for all groups: tables carry the grouping column, the summary one entry a group."""
+    if not results:
+        raise RequestError(f"column {grouped.column!r} has no value to repeat the analysis by")
+    by = grouped.column
+
+    def tables(name: str) -> pa.Table | None:
+        return join_groups({group: getattr(credit, name) for group, credit in results.items()}, by)
+
+    first = next(iter(results.values()))
+    return Credit(
+        table=tables("table"),
+        properties=tables("properties"),
+        summary={"by": by, "groups": {name: credit.summary for name, credit in results.items()}},
+        channels=first.channels,
+        removal=tables("removal"),
+        positions=tables("positions"),
+        markov=None,
+        estimates={},
+        units=first.units,
+        level=first.level,
+        journeys=None,
+        parameters=first.parameters,
+        timings={stage: sum(credit.timings.get(stage, 0.0) for credit in results.values()) for stage in first.timings},
+        by=by,
+        groups=results,
+    )

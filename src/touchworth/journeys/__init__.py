@@ -1,0 +1,1 @@
+"""Journeys: from encoded rows to small mergeable counts."""

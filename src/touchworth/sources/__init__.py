@@ -1,0 +1,1 @@
+"""Reading: from any file, frame or table to cleaned, encoded arrays."""

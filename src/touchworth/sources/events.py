@@ -1,0 +1,615 @@
+"""Reading events: touches with their conversions, or touches and conversions apart."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from touchworth.errors import RequestError
+from touchworth.kernels import kernel
+from touchworth.output import check_output, format_of
+from touchworth.sources.columns import Roles, conversion_roles, event_roles
+from touchworth.sources.encode import Interner, compact
+from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql, number_sql, row_sql, text_sql
+from touchworth.sources.records import Events, ReadReport
+from touchworth.sources.rejects import (
+    BAD_COST,
+    BAD_SEQUENCE,
+    BAD_VALUE,
+    DUPLICATE,
+    FAR_TIME,
+    LEFT_OUT,
+    LOW_COST,
+    NO_CHANNEL,
+    NO_OUTCOME,
+    NO_TIME,
+    NO_USER,
+    NOT_A_FLAG,
+    NOT_A_TIME,
+    Rejects,
+)
+from touchworth.sources.tables import Part, Tables, need_column, open_tables, text
+from touchworth.sources.times import (
+    FAR,
+    MISSING,
+    TimeForm,
+    check_order,
+    form_of,
+    proves_order_sql,
+    settle_order,
+    time_sql,
+)
+
+__all__ = ["load_events"]
+
+LAST_MICROSECOND = FAR * 10**6
+# A spreadsheet holds 2^20 rows, one of them the header.
+SPREADSHEET_ROWS = 2**20 - 1
+ABSENT = np.empty(0, np.float64)
+ABSENT_FLAGS = np.empty(0, np.int8)
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Encoded rows of one batch; ``status`` is 0 where the row is kept."""
+
+    user: NDArray[np.int32]
+    time: NDArray[np.int64]
+    channel: NDArray[np.int32]
+    converts: NDArray[np.uint8]
+    value: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    sequence: NDArray[np.float64]
+    by: NDArray[np.int32]
+    status: NDArray[np.uint8]
+    counts: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Names:
+    """Codes of users, channels, values of the ``by`` column and whole rows, over all parts."""
+
+    users: Interner = field(default_factory=Interner)
+    channels: Interner = field(default_factory=Interner)
+    by: Interner = field(default_factory=Interner)
+    rows: Interner = field(default_factory=lambda: Interner(trim=False))
+
+
+@dataclass(slots=True)
+class Table:
+    """What one source of rows gave: its chunks part by part and what was counted."""
+
+    chunks: list[Chunk] = field(default_factory=list)
+    rows_read: int = 0
+    duplicates: int = 0
+    left_out: int = 0
+
+
+def load_events(
+    source: Any,
+    *,
+    user: str | None = None,
+    time: str | None = None,
+    channel: str | None = None,
+    conversion: str | None = None,
+    value: str | None = None,
+    cost: str | None = None,
+    sequence: str | None = None,
+    by: str | None = None,
+    conversions_source: Any = None,
+    conversion_user: str | None = None,
+    conversion_time: str | None = None,
+    conversion_value: str | None = None,
+    strip_prefix: str | None = None,
+    where: Mapping[str, str] | None = None,
+    missing_channel: str | None = None,
+    deduplicate: bool = False,
+    timezone: str = "UTC",
+    date_order: str | None = None,
+    max_rejects: float = 0.01,
+    rejects: str | Path | None = None,
+    force: bool = False,
+    table: str | None = None,
+    query: str | None = None,
+    threads: int | None = None,
+    memory: str | None = None,
+    temp: str | Path | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> Events:
+    """Read touches and conversions of users from any source.
+
+    Parameters
+    ----------
+    source
+        See `touchworth.sources.tables.open_tables`.
+    user, time, channel, conversion, value, cost, sequence
+        Columns of these roles; None detects one, "" says that there is none.
+    by
+        A column to repeat the analysis by.
+    conversions_source, conversion_user, conversion_time, conversion_value
+        A table of conversions of its own, and its columns. Its rows become rows without a channel.
+    strip_prefix
+        Taken off user ids that begin with it, before joining.
+    where
+        Column -> text: rows with other cells are left out.
+    missing_channel
+        Name for rows without a channel. Without it they are rejected, unless they convert.
+    deduplicate
+        Drop rows that are equal to an earlier one in all columns.
+    timezone, date_order
+        Zone of naive times; ``dmy`` or ``mdy`` for slashed dates.
+    max_rejects, rejects, force
+        Largest share of rows that may be rejected; file that takes them; whether it may be replaced.
+    table, query
+        For DuckDB and SQLite files.
+    threads, memory, temp
+        Limits of the scan, and the folder for temporary files.
+    progress
+        Called as progress(name of the part, rows read so far).
+
+    Returns
+    -------
+    Events
+        Rows in the order read, touches before the rows of `conversions_source`.
+
+    Raises
+    ------
+    RequestError
+        When a column, option or file cannot be used as asked.
+    DataError
+        When the data cannot be read; `TooManyRejectsError` when too many rows are rejected.
+    """
+    check_options(max_rejects, rejects, force)
+    check_order(date_order)
+    collector, names = Rejects(rejects, force), Names()
+    limits: dict[str, Any] = {"timezone": timezone, "threads": threads, "memory": memory, "temp": temp}
+    apart = conversions_source is not None
+    asked = {
+        "user": user, "time": time, "channel": channel, "conversion": conversion, "value": value, "cost": cost,
+        "sequence": sequence,
+    }  # fmt: skip
+    if apart:
+        # Conversions stand in the other table: a flag or value among the touches counts only when named.
+        asked |= {"conversion": conversion or "", "value": value or ""}
+    common = Common(
+        names, collector, where or {}, by, strip_prefix, missing_channel, deduplicate, timezone, date_order, progress
+    )
+    with open_tables(source, table=table, query=query, **limits) as tables:
+        roles = event_roles(tables, asked)
+        touches = read_table(tables, roles, common)
+        notices = list(tables.notices)
+        sources = tables.names
+    columns, detected, read = dict(roles.columns), list(roles.detected), [touches]
+    if apart:
+        asked = {"user": conversion_user, "time": conversion_time, "value": conversion_value}
+        with open_tables(conversions_source, **limits) as tables:
+            roles = conversion_roles(tables, asked)
+            common.missing_channel, common.conversions_only = None, True
+            read.append(read_table(tables, roles, common))
+            notices += tables.notices
+            sources += tables.names
+        columns |= {f"conversion_{role}": name for role, name in roles.columns.items()}
+        detected += [f"conversion_{role}" for role in roles.detected]
+    elif "conversion" not in columns:
+        notices.append("no column says which rows convert: none does; name one with --conversion")
+    rows_read = sum(one.rows_read for one in read)
+    collector.judge(rows_read, max_rejects)
+    counts = np.zeros(4, np.int64)
+    for one in read:
+        for chunk in one.chunks:
+            counts += chunk.counts
+    if counts[3]:
+        notices.append(f"{counts[3]:,} negative values (refunds) are kept")
+    report = ReadReport(
+        shape="touches" if apart else "events",
+        sources=sources,
+        columns=columns | ({"by": by} if by else {}),
+        detected=tuple(detected),
+        rows_read=rows_read,
+        rows_rejected=collector.total,
+        rejected_by_reason=collector.by_reason(),
+        duplicates_removed=sum(one.duplicates for one in read),
+        rows_left_out=sum(one.left_out for one in read),
+        blank_flags=int(counts[0]),
+        conversions_without_channel=int(counts[1]),
+        values_without_conversion=int(counts[2]),
+    )
+    return assemble([chunk for one in read for chunk in one.chunks], names, report, notices, by=by)
+
+
+def check_options(max_rejects: float, rejects: str | Path | None, force: bool) -> None:
+    """Refuse impossible options before anything is read."""
+    if not 0 <= max_rejects <= 1:
+        raise RequestError(f"--max-rejects is {max_rejects!r}; it must be a share from 0 to 1")
+    if rejects is not None:
+        format_of(rejects)
+        check_output(rejects, force=force)
+
+
+@dataclass(slots=True)
+class Common:
+    """What holds for every part: codes so far, collector and the caller's options."""
+
+    names: Names
+    rejects: Rejects
+    where: Mapping[str, str]
+    by: str | None
+    strip_prefix: str | None
+    missing_channel: str | None
+    deduplicate: bool
+    timezone: str
+    date_order: str | None
+    progress: Callable[[str, int], None] | None
+    conversions_only: bool = False
+
+
+def read_table(tables: Tables, roles: Roles, common: Common) -> Table:
+    """Read every part of one table of events or conversions."""
+    tables.note_missing_columns()
+    columns, by = roles.columns, common.by
+    if common.conversions_only:
+        where = {name: value for name, value in common.where.items() if name in tables.columns}
+        for name in common.where:
+            if name not in tables.columns:
+                tables.notices.append(f"the conversions have no column {name!r}; --where leaves none of them out")
+        if by is not None:
+            by = need_column(tables, by, "--by in the table of conversions")
+    else:
+        where = filter_columns(tables, common.where)
+        by = None if by is None else need_column(tables, by, "--by")
+    extra = [by] if by is not None else []
+    tables.use([*columns.values(), *extra, *where, *(tables.columns if common.deduplicate else ())])
+    for part in tables.parts:
+        for role in ("user", "time"):
+            if not part.has(columns[role]):
+                raise RequestError(
+                    f"{part.name} has no column {columns[role]!r}, which is the {role} of the other files"
+                )
+    clocks = time_columns(tables, columns["time"], common)
+    found = Table()
+    seen_rows = 0
+    for part, clock in zip(tables.parts, clocks, strict=True):
+        mine: list[Chunk] = []
+        before = seen_rows
+
+        def take(batch: pa.RecordBatch, mine: list[Chunk] = mine) -> None:
+            nonlocal seen_rows
+            chunk, seen_rows = encode_batch(batch, common, seen_rows)
+            mine.append(chunk)
+
+        def restart(mine: list[Chunk] = mine, before: int = before) -> None:
+            nonlocal seen_rows
+            mine.clear()
+            seen_rows = before
+
+        def rows_with_lines(mine: list[Chunk] = mine) -> int | None:
+            return named_rows([chunk.status for chunk in mine], common.rejects)
+
+        picked = event_sql(tables, part, columns, clock, where, by, common)
+        tables.read(select(picked), part, take, restart, rows_with_lines)
+        settle_part(tables, part, mine, roles, common, found)
+        if common.progress is not None:
+            common.progress(part.name, found.rows_read)
+    return found
+
+
+def select(picked: str) -> Callable[[str], str]:
+    """The query that picks columns from a relation."""
+    return lambda relation: f"SELECT {picked} FROM {relation}"
+
+
+def named_rows(statuses: list[NDArray[np.uint8]], rejects: Rejects) -> int | None:
+    """Number of rows, when some are rejected and must be named by line; else None."""
+    if rejects.path is None or not any(bool(((one > 0) & (one < NO_OUTCOME)).any()) for one in statuses):
+        return None
+    return sum(one.size for one in statuses)
+
+
+def settle_part(tables: Tables, part: Part, chunks: list[Chunk], roles: Roles, common: Common, found: Table) -> None:
+    """Count what became of a part's rows, collect its rejects, keep its chunks."""
+    status = np.concatenate([chunk.status for chunk in chunks]) if chunks else np.empty(0, np.uint8)
+    rejected = np.flatnonzero((status > 0) & (status < DUPLICATE))
+    tables.collect_rejects(part, rejected, status[rejected], roles.columns, common.rejects)
+    rows = status.size + tables.broken(part)
+    if rows in (SPREADSHEET_ROWS, SPREADSHEET_ROWS + 1):
+        tables.notices.append(
+            f"{part.name} has exactly {rows:,} rows, as many as a spreadsheet holds: "
+            "rows after them were probably cut off"
+        )
+    found.rows_read += rows
+    found.duplicates += int(np.count_nonzero(status == DUPLICATE))
+    found.left_out += int(np.count_nonzero(status == LEFT_OUT))
+    found.chunks += [without_rejected(chunk) for chunk in chunks]
+
+
+def without_rejected(chunk: Chunk) -> Chunk:
+    """A chunk of the rows that are kept."""
+    if not chunk.status.any():
+        return chunk
+    kept = chunk.status == 0
+
+    def of(array: NDArray[Any]) -> NDArray[Any]:
+        return array[kept] if array.size else array
+
+    return Chunk(
+        of(chunk.user), of(chunk.time), of(chunk.channel), of(chunk.converts), of(chunk.value), of(chunk.cost),
+        of(chunk.sequence), of(chunk.by), np.zeros(0, np.uint8), chunk.counts,
+    )  # fmt: skip
+
+
+def time_columns(tables: Tables, column: str, common: Common) -> list[str]:
+    """SQL of the time of every part."""
+    forms: list[TimeForm] = []
+    for part in tables.parts:
+        kind = part.type(column)
+        at = part.columns.index(column)
+        cells = [] if kind.startswith(("TIMESTAMP", "DATE")) else [row[at] for row in tables.sample(part)]
+        forms.append(form_of(kind, [cell.strip() for cell in cells if cell is not None and cell.strip()], column))
+    order = common.date_order or "dmy"
+    open_order = [(part, form) for part, form in zip(tables.parts, forms, strict=True) if form.family == "day_month"]
+    if open_order and common.date_order is None:
+        proofs = np.zeros(2, np.int64)
+        for part, _ in open_order:
+            proofs += tables.query(partial(proves_order_sql, part.sql(column)), part)[0]
+        order = settle_order(None, int(proofs[0]), int(proofs[1]), column, open_order[0][1].example)
+        tables.notices.append(
+            f"times such as {open_order[0][1].example!r} are read as {'day/month' if order == 'dmy' else 'month/day'}"
+        )
+    for form in forms:
+        if form.family == "number":
+            unit = {1: "seconds", 10**3: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}[form.per_second]
+            tables.notices.append(f"times such as {form.example!r} are read as {unit} since 1970")
+            break
+    return [
+        time_sql(part.sql(column), part.type(column), form, order, common.timezone)
+        for part, form in zip(tables.parts, forms, strict=True)
+    ]
+
+
+def event_sql(
+    tables: Tables,
+    part: Part,
+    columns: Mapping[str, str],
+    clock: str,
+    where: Mapping[str, str],
+    by: str | None,
+    common: Common,
+) -> str:
+    """SQL of the columns that `encode_batch` reads, each named by its role."""
+
+    def of(role: str, make: Callable[[str, str], str], absent: str) -> str:
+        name = columns.get(role)
+        return make(part.sql(name), part.type(name)) if name is not None and part.has(name) else absent
+
+    user = of("user", text_sql, "NULL")
+    if common.strip_prefix:
+        prefix = text(common.strip_prefix)
+        user = (
+            f"CASE WHEN starts_with({user}, {prefix}) THEN substr({user}, {len(common.strip_prefix) + 1}) "
+            f"ELSE {user} END"
+        )
+    picked = {"user": user, "time": clock}
+    if not common.conversions_only:
+        picked["channel"] = of("channel", text_sql, "CAST(NULL AS VARCHAR)")
+    if "conversion" in columns:
+        picked["flag"] = of("conversion", flag_sql, "CAST(2 AS TINYINT)")
+    if "value" in columns:
+        picked["value"] = of("value", number_sql, "CAST(0 AS DOUBLE)")
+    for role, absent in (("cost", "CAST(0 AS DOUBLE)"), ("sequence", "CAST('nan' AS DOUBLE)")):
+        if role in columns:
+            picked[role] = of(role, lambda name, kind, blank=absent: number_sql(name, kind, blank=blank), absent)  # type: ignore[misc]
+    if by is not None:
+        cell = text_sql(part.sql(by), part.type(by)) if part.has(by) else "''"
+        picked["by"] = f"coalesce(nullif(trim({cell}), ''), '(blank)')"
+    left_out = filter_sql(part, where)
+    if left_out is not None:
+        picked["left_out"] = left_out
+    if common.deduplicate:
+        picked["whole_row"] = row_sql(part, tables.columns)
+    return ", ".join(f"{sql} AS {role}" for role, sql in picked.items())
+
+
+def encode_batch(batch: pa.RecordBatch, common: Common, seen_rows: int) -> tuple[Chunk, int]:
+    """Encode and judge one batch; `seen_rows` distinct whole rows were seen before."""
+    names = common.names
+    present = set(batch.schema.names)
+
+    def numbers(role: str) -> NDArray[Any]:
+        return batch.column(role).to_numpy() if role in present else ABSENT
+
+    n = batch.num_rows
+    user = names.users.codes(batch.column("user"))
+    channel = names.channels.codes(batch.column("channel")) if "channel" in present else np.full(n, -1, np.int32)
+    if common.missing_channel is not None and (channel < 0).any():
+        channel[channel < 0] = names.channels.codes(pa.array([common.missing_channel]))[0]
+    constant = 1 if common.conversions_only else 0
+    flag = batch.column("flag").to_numpy() if "flag" in present else frozen(np.full(n, constant, np.int8))
+    value = numbers("value") if "value" in present else frozen(np.zeros(n))
+    left_out = batch.column("left_out").to_numpy() if "left_out" in present else ABSENT_FLAGS
+    status, converts, kept_value, counts = judge_rows(
+        user, batch.column("time").to_numpy(), channel, flag, value,
+        frozen(numbers("cost")), frozen(numbers("sequence")), frozen(left_out), common.conversions_only,
+    )  # fmt: skip
+    if "whole_row" in present:
+        rows = names.rows.codes(batch.column("whole_row"))
+        # Codes are given in order of appearance: a row is new exactly where its code beats all before it.
+        highest = np.maximum.accumulate(np.append(np.int32(seen_rows - 1), rows))
+        repeated = (rows <= highest[:-1]) & (status != LEFT_OUT)
+        # Counts of oddities speak of rows that are kept: count again without the repeated ones.
+        counts = counts - count_oddities(repeated & (status == 0), flag, channel, value, common.conversions_only)
+        status[repeated] = DUPLICATE
+        seen_rows = int(highest[-1]) + 1
+    by = names.by.codes(batch.column("by")) if "by" in present else np.empty(0, np.int32)
+    chunk = Chunk(
+        user, batch.column("time").to_numpy(), channel, converts, kept_value, numbers("cost"), numbers("sequence"), by,
+        status, counts,
+    )  # fmt: skip
+    return chunk, seen_rows
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """The array as read-only, as those of Arrow are: one compiled signature."""
+    array = array.view()
+    array.flags.writeable = False
+    return array
+
+
+def count_oddities(
+    rows: NDArray[np.bool_], flag: NDArray[np.int8], channel: NDArray[np.int32], value: NDArray[np.float64], apart: bool
+) -> NDArray[np.int64]:
+    """Blank flags, conversions without channel, ignored values and negative values among some rows."""
+    flag, channel, value = flag[rows], channel[rows], value[rows]
+    converts = flag == 1
+    return np.array(
+        [
+            np.count_nonzero(flag == 2),
+            0 if apart else np.count_nonzero(converts & (channel < 0)),
+            np.count_nonzero(~converts & (value != 0)),
+            np.count_nonzero(converts & (value < 0)),
+        ],
+        np.int64,
+    )
+
+
+@kernel
+def judge_rows(
+    user: NDArray[np.int32],
+    time: NDArray[np.int64],
+    channel: NDArray[np.int32],
+    flag: NDArray[np.int8],
+    value: NDArray[np.float64],
+    cost: NDArray[np.float64],
+    sequence: NDArray[np.float64],
+    left_out: NDArray[np.int8],
+    apart: bool,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64]]:
+    """What becomes of each row: status, whether it converts, its value, and counts of the oddities kept.
+
+    The first reason found decides, in the order user, time, conversion, channel, value, cost, sequence.
+    """
+    n = user.size
+    status = np.zeros(n, np.uint8)
+    converts = np.zeros(n, np.uint8)
+    kept = np.zeros(n, np.float64)
+    counts = np.zeros(4, np.int64)
+    for i in range(n):
+        t = time[i]
+        f = flag[i]
+        v = value[i]
+        if left_out.size and left_out[i]:
+            status[i] = LEFT_OUT
+        elif user[i] < 0:
+            status[i] = NO_USER
+        elif t == MISSING:
+            status[i] = NO_TIME
+        elif t == MISSING + 1:
+            status[i] = NOT_A_TIME
+        elif t < 0 or t >= LAST_MICROSECOND:
+            status[i] = FAR_TIME
+        elif f == 3:
+            status[i] = NOT_A_FLAG
+        elif channel[i] < 0 and f != 1:
+            status[i] = NO_CHANNEL
+        elif not np.isfinite(v):
+            status[i] = BAD_VALUE
+        elif cost.size and not np.isfinite(cost[i]):
+            status[i] = BAD_COST
+        elif cost.size and cost[i] < 0:
+            status[i] = LOW_COST
+        elif sequence.size and not np.isfinite(sequence[i]):
+            status[i] = BAD_SEQUENCE
+        elif f == 1:
+            converts[i] = 1
+            kept[i] = v
+            if channel[i] < 0 and not apart:
+                counts[1] += 1
+            if v < 0:
+                counts[3] += 1
+        else:
+            if f == 2:
+                counts[0] += 1
+            if v != 0:
+                counts[2] += 1
+    return status, converts, kept, counts
+
+
+def assemble(chunks: list[Chunk], names: Names, report: ReadReport, notices: list[str], *, by: str | None) -> Events:
+    """Join the chunks, number users by first appearance and channels by the bytes of their names."""
+
+    def joined(pick: Callable[[Chunk], NDArray[Any]], dtype: Any) -> NDArray[Any]:
+        found = [pick(chunk) for chunk in chunks]
+        return np.concatenate(found).astype(dtype, copy=False) if found else np.empty(0, dtype)
+
+    user = joined(lambda chunk: chunk.user, np.int32)
+    user_ids, user_hash = names.users.texts(), names.users.hashes()
+    # Without a rejected, repeated or left out row every code that was given occurs, in order of appearance.
+    if report.rows_rejected or report.duplicates_removed or report.rows_left_out:
+        user, old = compact(user, names.users.known)
+        user_ids, user_hash = user_ids.take(pa.array(old)), user_hash[old]
+    channel, channels = by_bytes(joined(lambda chunk: chunk.channel, np.int32), names.channels)
+    groups: NDArray[np.int32] | None = None
+    by_values: tuple[str, ...] = ()
+    if by is not None:
+        groups, by_values = by_bytes(joined(lambda chunk: chunk.by, np.int32), names.by)
+    notices += notices_of_ids(user_ids)
+    return Events(
+        user=user.astype(np.int64),
+        time=joined(lambda chunk: chunk.time, np.int64),
+        channel=channel,
+        converts=joined(lambda chunk: chunk.converts, np.uint8),
+        value=joined(lambda chunk: chunk.value, np.float64),
+        sequence=filled(chunks, lambda chunk: chunk.sequence, np.inf),
+        cost=filled(chunks, lambda chunk: chunk.cost, 0.0),
+        by=groups,
+        user_ids=user_ids,
+        user_hash=user_hash,
+        channels=channels,
+        by_values=by_values,
+        report=with_notices(report, notices),
+    )
+
+
+def filled(
+    chunks: Iterable[Chunk], pick: Callable[[Chunk], NDArray[np.float64]], absent: float
+) -> NDArray[np.float64] | None:
+    """A column that only some tables have, `absent` in the others; None where none has it."""
+    chunks = list(chunks)
+    if not any(pick(chunk).size for chunk in chunks):
+        return None
+    return np.concatenate([pick(c) if pick(c).size else np.full(c.user.size, absent) for c in chunks])
+
+
+def by_bytes(codes: NDArray[np.int32], names: Interner) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Codes renumbered in the order of the UTF-8 bytes of their names, and the names that occur."""
+    occurs = np.zeros(names.known + 1, bool)
+    occurs[codes] = True  # -1 marks the last place, which stands for no name
+    texts = names.texts().to_pylist()
+    used = sorted(np.flatnonzero(occurs[:-1]).tolist(), key=lambda code: texts[code].encode())
+    new = np.full(names.known + 1, -1, np.int32)
+    new[used] = np.arange(len(used), dtype=np.int32)
+    return new[codes], tuple(texts[code] for code in used)
+
+
+def with_notices(report: ReadReport, notices: list[str]) -> ReadReport:
+    """The report with its notices, each once."""
+    from dataclasses import replace
+
+    return replace(report, notices=tuple(dict.fromkeys(notices)))
+
+
+def notices_of_ids(user_ids: pa.Array) -> list[str]:
+    """A notice when a spreadsheet has rounded ids to a few digits."""
+    suspects = user_ids.filter(pc.match_substring(user_ids, "E+"))
+    broken = suspects.filter(pc.match_substring_regex(suspects, r"^\d(\.\d+)?E\+\d+$"))
+    if len(broken) == 0:
+        return []
+    return [
+        f"{len(broken):,} user ids such as {broken[0].as_py()!r} were rounded by a spreadsheet: different users have "
+        "become one; export the ids as text"
+    ]

@@ -1,0 +1,135 @@
+"""What reading produces: encoded arrays and a report of what was understood, kept and rejected."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+__all__ = ["Events", "PathTable", "ReadReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """What was read and what became of it.
+
+    Attributes
+    ----------
+    shape
+        ``events``, ``touches`` or ``paths``.
+    sources
+        Names of the files (or kinds of frames) read, in order.
+    columns
+        Role -> column name, as detected or as asked for.
+    detected
+        The roles that were detected rather than named by the caller.
+    rows_read, rows_rejected
+        Rows of all inputs; rejected rows are part of the rows read.
+    rejected_by_reason
+        Reason -> number of rows; sums to ``rows_rejected``.
+    duplicates_removed, rows_left_out
+        Rows dropped by ``deduplicate``; rows that the ``where`` filter left out.
+    blank_flags, conversions_without_channel, values_without_conversion
+        Counts of the oddities of these names; a value without conversion is ignored.
+    rows_without_outcome
+        Path tables: rows with neither conversions nor nulls, ignored.
+    notices
+        Plain sentences for the user, in order.
+    """
+
+    shape: str
+    sources: tuple[str, ...]
+    columns: dict[str, str]
+    detected: tuple[str, ...] = ()
+    rows_read: int = 0
+    rows_rejected: int = 0
+    rejected_by_reason: dict[str, int] = field(default_factory=dict)
+    duplicates_removed: int = 0
+    rows_left_out: int = 0
+    blank_flags: int = 0
+    conversions_without_channel: int = 0
+    values_without_conversion: int = 0
+    rows_without_outcome: int = 0
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Touches and conversions of users, encoded, in the order read (``n`` rows).
+
+    Attributes
+    ----------
+    user
+        int64 (n,): dense user code, 0 .. users-1, in order of first appearance.
+    time
+        int64 (n,): microseconds since 1970-01-01 UTC.
+    channel
+        int32 (n,): index into ``channels``; -1 where the row is a conversion without a touch.
+    converts
+        uint8 (n,): 1 where the row is (also) a conversion.
+    value
+        float64 (n,): value of the conversion; 0 where the row does not convert.
+    sequence
+        float64 (n,): explicit order of rows of equal time, or None.
+    cost
+        float64 (n,): cost of the touch, or None.
+    by
+        int32 (n,): index into ``by_values`` (a dimension to repeat the analysis by), or None.
+    user_ids
+        Arrow string array (users,): the ids as text.
+    user_hash
+        uint64 (users,): XXH64 (seed 0) of the id's UTF-8 text.
+    channels
+        Channel names in the order of their UTF-8 bytes; every one occurs.
+    by_values
+        Values of the ``by`` column in the order of their UTF-8 bytes.
+    """
+
+    user: NDArray[np.int64]
+    time: NDArray[np.int64]
+    channel: NDArray[np.int32]
+    converts: NDArray[np.uint8]
+    value: NDArray[np.float64]
+    sequence: NDArray[np.float64] | None
+    cost: NDArray[np.float64] | None
+    by: NDArray[np.int32] | None
+    user_ids: pa.Array
+    user_hash: NDArray[np.uint64]
+    channels: tuple[str, ...]
+    by_values: tuple[str, ...]
+    report: ReadReport
+
+
+@dataclass(frozen=True, slots=True)
+class PathTable:
+    """Aggregated journeys: one row a path (``p`` rows, each path once, ``t`` touches in all).
+
+    Attributes
+    ----------
+    offsets
+        int64 (p + 1,): row i's touches are ``channel[offsets[i]:offsets[i + 1]]``.
+    channel
+        int32 (t,): index into ``channels``.
+    conversions, nulls, value
+        float64 (p,): weights of the path; nulls and value are 0 where the input has no such column.
+    row
+        int64 (p,): 0-based row of the input at which the path first stands.
+    delimiter
+        What separates the touches of a path.
+    channels
+        Channel names in the order of their UTF-8 bytes; every one occurs.
+    has_value, has_nulls
+        Whether the input has those columns.
+    """
+
+    offsets: NDArray[np.int64]
+    channel: NDArray[np.int32]
+    conversions: NDArray[np.float64]
+    nulls: NDArray[np.float64]
+    value: NDArray[np.float64]
+    row: NDArray[np.int64]
+    delimiter: str
+    channels: tuple[str, ...]
+    has_value: bool
+    has_nulls: bool
+    report: ReadReport
