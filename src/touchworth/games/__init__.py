@@ -1,0 +1,1 @@
+"""Coalition games: values, dividends and the indices made of them."""

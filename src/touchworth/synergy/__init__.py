@@ -1,0 +1,1 @@
+"""Synergy: which combinations do more than their parts."""

@@ -1,0 +1,548 @@
+"""All coalitions that the sessions support, with their counts: work predicted, threaded and put in order."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from touchworth.errors import DataError, RequestError
+from touchworth.games.game import Game
+from touchworth.synergy import counting
+from touchworth.synergy.bitmaps import WORD, Layout, PackedSessions, Words
+from touchworth.synergy.counting import INTERRUPTED, OUT_OF_MEMORY, Limits, Pairs, RowLists, Unit
+
+__all__ = ["Method", "Prediction", "Progress", "choose_method", "default_memory_limit", "mine", "predict"]
+
+Method = Literal["bitmaps", "rows", "transform"]
+Progress = Callable[[int, int], None]
+Table = NDArray[np.float64]
+Stop = NDArray[np.int64]
+
+ROWS_FROM_PLAYERS = 1_000
+ROWS_BELOW_DENSITY = 0.01
+"""Wide sparse data starts from its rows: fewer pairs occur than there are."""
+
+TRANSFORM_PLAYERS = 20
+"""Above, 2^players cells cost more than the coalitions that are retained."""
+
+BYTES_A_COALITION = 120
+"""Of a result: 46 in the game, 48 in the table of the kernel, the rest while they are put in order."""
+
+UNIT_WORDS = 2_000_000_000
+"""Words to AND in one unit of work, about 0.2 s: threads share the load and progress moves."""
+
+POLL_SECONDS = 0.1
+
+WEIGHT_ROUNDING = 1e-9
+"""Relative slack of a support that is a sum of fractional weights, so that 10 * 0.1 still passes 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What counting will take, known before it starts; its text is a sentence for the user.
+
+    Attributes
+    ----------
+    method
+        ``bitmaps`` (Gram matrices of bitmaps), ``rows`` (first level counted row by row) or ``transform``
+        (equal rows counted, then added up over supersets).
+    players
+        Players that reach the minimum support.
+    candidate_pairs
+        Pairs of them.
+    pairs
+        Pairs retained.
+    candidate_triples
+        Triples whose three pairs are all retained: an upper limit of the triples.
+    words
+        Bitmap words to AND for the triples.
+    memory
+        Upper estimate in bytes for sizes up to 3; larger sizes are watched while they are counted.
+    """
+
+    method: Method
+    players: int
+    candidate_pairs: int
+    pairs: int
+    candidate_triples: int
+    words: int
+    memory: int
+
+    def __str__(self) -> str:
+        how = {
+            "bitmaps": "pair counts of bitmaps, projected on each prefix",
+            "rows": "pairs counted row by row (wide sparse data), then bitmaps of each prefix",
+            "transform": "equal rows counted, then added up over supersets",
+        }[self.method]
+        return (
+            f"{self.players:,} players reach the minimum support; {self.pairs:,} of {self.candidate_pairs:,} "
+            f"pairs do; at most {self.candidate_triples:,} triples can; about {_bytes(self.memory)} of "
+            f"memory up to size 3; method: {how}"
+        )
+
+
+def mine(
+    columns: PackedSessions,
+    *,
+    max_size: int,
+    min_count: float,
+    threads: int = 2,
+    progress: Progress | None = None,
+    memory_limit: int | None = None,
+    min_support: float | None = None,
+    method: Method | None = None,
+    report: Callable[[Prediction], None] | None = None,
+) -> Game:
+    """Count every coalition of at most `max_size` players that at least `min_count` sessions hold.
+
+    Parameters
+    ----------
+    columns
+        Packed sessions.
+    max_size
+        Largest size, 1 or more; there is no upper limit.
+    min_count
+        Smallest support (a sum of weights) to retain, more than 0.
+    threads
+        Threads to count with; the result does not depend on it.
+    progress
+        Called with (work done, all work) after each unit, from the calling thread.
+    memory_limit
+        Bytes that counting may take; `default_memory_limit` if None.
+    min_support
+        Share to note in the game; ``min_count / total_n`` if None.
+    method
+        Overrides the choice made from the data's shape (see `Prediction`).
+    report
+        Called with the prediction before the start.
+
+    Returns
+    -------
+    Game
+        All retained coalitions with n, s and, for real y, q. Counts are exact whatever the method; sums of a
+        real y are float64 sums in a fixed order, equal for any number of threads.
+
+    Raises
+    ------
+    RequestError
+        `max_size`, `min_count` or `threads` below what is possible.
+    DataError
+        The result, or the way to it, does not fit into `memory_limit`.
+    KeyboardInterrupt
+        Passed on within a second of the signal.
+    """
+    work = _prepare(
+        columns,
+        max_size=max_size,
+        min_count=min_count,
+        threads=threads,
+        memory_limit=memory_limit,
+        method=method,
+    )
+    if report is not None:
+        report(work.prediction)
+    _check_memory(work.prediction, work.memory_limit)
+    tables = _run(work, threads, progress)
+    share = min_count / columns.total_n if min_support is None else min_support
+    return _assemble(work, tables, share, min_count)
+
+
+def predict(
+    columns: PackedSessions,
+    *,
+    max_size: int,
+    min_count: float,
+    threads: int = 2,
+    memory_limit: int | None = None,
+    method: Method | None = None,
+) -> Prediction:
+    """What `mine` would do and take; counts the pairs, a small part of the work.
+
+    Raises
+    ------
+    RequestError, DataError
+        As `mine`; only that coalitions of size 3 would not fit is no error here.
+    """
+    return _prepare(
+        columns,
+        max_size=max_size,
+        min_count=min_count,
+        threads=threads,
+        memory_limit=memory_limit,
+        method=method,
+    ).prediction
+
+
+def default_memory_limit() -> int:
+    """Three quarters of the machine's memory, in bytes; 4 GB where it cannot be asked."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 3 // 4
+    except (AttributeError, OSError, ValueError):
+        return 4_000_000_000
+
+
+def choose_method(sessions: PackedSessions, order: NDArray[np.int64], max_size: int) -> Method:
+    """Way to count, from the shape of the retained players' sessions (`order` names the players)."""
+    if order.size <= TRANSFORM_PLAYERS and max_size >= order.size and 2**order.size <= max(1024, sessions.rows):
+        return "transform"
+    density = sessions.sums[order, 0].mean() / sessions.total_n if order.size else 0.0
+    if order.size >= ROWS_FROM_PLAYERS and density < ROWS_BELOW_DENSITY:
+        return "rows"
+    return "bitmaps"
+
+
+class _Source(Protocol):
+    """The retained players' sessions in one of two forms, each with its kernels."""
+
+    @property
+    def words(self) -> int: ...
+
+    def pairs(self, first: int, last: int, limits: Limits, stop: Stop) -> Table: ...
+
+    def mine(self, unit: Unit, pairs: Pairs, limits: Limits, stop: Stop) -> Table: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Bitmaps:
+    columns: Words
+    layout: Layout
+
+    @property
+    def words(self) -> int:
+        return int(self.layout.bounds[-1])
+
+    def pairs(self, first: int, last: int, limits: Limits, stop: Stop) -> Table:
+        return counting.pairs_of_bitmaps(self.columns, first, last, self.layout, limits, stop)
+
+    def mine(self, unit: Unit, pairs: Pairs, limits: Limits, stop: Stop) -> Table:
+        return counting.mine_bitmaps(unit, pairs, self.columns, self.layout, limits, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    rows: RowLists
+    layout: Layout
+
+    @property
+    def words(self) -> int:
+        return int(self.layout.bounds[-1])
+
+    def pairs(self, first: int, last: int, limits: Limits, stop: Stop) -> Table:
+        return counting.pairs_of_rows(self.rows, first, last, self.layout, limits, stop)
+
+    def mine(self, unit: Unit, pairs: Pairs, limits: Limits, stop: Stop) -> Table:
+        return counting.mine_rows(unit, pairs, self.rows, self.layout, limits, stop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """State before the descent.
+
+    ``order`` holds the retained players by rank; ``first`` the tables of singles and pairs, or of the whole
+    family where the transform counted it; ``source`` is None where nothing is left to descend into.
+    """
+
+    sessions: PackedSessions
+    max_size: int
+    order: NDArray[np.int64]
+    limits: Limits
+    source: _Source | None
+    pairs: Pairs
+    first: tuple[Table, ...]
+    prediction: Prediction
+    memory_limit: int
+
+
+def _prepare(
+    sessions: PackedSessions,
+    *,
+    max_size: int,
+    min_count: float,
+    threads: int,
+    memory_limit: int | None,
+    method: Method | None,
+) -> _Work:
+    """Count singles and pairs (or everything, by the transform) and predict the rest."""
+    _check_request(max_size, min_count, threads)
+    limit = default_memory_limit() if memory_limit is None else memory_limit
+    fractional = len(sessions.layout.values) == 3
+    passing = min_count * (1 - WEIGHT_ROUNDING) if fractional else float(min_count)
+    retained = np.flatnonzero(sessions.sums[:, 0] >= passing)
+    order = retained[np.argsort(sessions.sums[retained, 0], kind="stable")]
+    chosen = method or choose_method(sessions, order, max_size)
+    base = sessions.nbytes + _working_memory(sessions, order, chosen)
+    _check_base_memory(sessions, order.size, base, limit)
+    max_rows = max(1, (limit - base) // BYTES_A_COALITION)
+    limits = Limits(passing, sessions.largest_weight, min(max_size, order.size), max_rows)
+    none = Pairs(np.zeros(order.size + 1, np.int64), np.empty(0, np.int64))
+    if chosen == "transform":
+        sums = counting.sums_by_mask(_bitmaps_of(sessions, order), sessions.layout)
+        family = counting.family_of_masks(sums, order.size, limits)
+        prediction = _predict_family(family, order.size, base)
+        return _Work(sessions, max_size, order, limits, None, none, (family,), prediction, limit)
+    singles = _singles(sessions, order)
+    if limits.max_size < 2:
+        prediction = _predict_pairs(chosen, pairs=none, triples=0, players=order.size, words=0, base=base)
+        return _Work(sessions, max_size, order, limits, None, none, (singles,), prediction, limit)
+    source = _source(sessions, order, chosen)
+    stop = np.zeros(1, np.int64)
+    table = _count_pairs(source, order.size, limits, threads, stop)
+    starts = np.searchsorted(table[:, counting.PARENT], np.arange(order.size + 1)).astype(np.int64)
+    pairs = Pairs(starts, table[:, counting.ITEM].astype(np.int64))
+    deeper = limits.max_size > 2
+    triples = counting.common_neighbours(pairs, stop) if deeper else 0
+    words = int(_prefix_work(pairs, source, singles).sum()) if deeper else 0
+    prediction = _predict_pairs(chosen, pairs=pairs, triples=triples, players=order.size, words=words, base=base)
+    first = (singles, table)
+    return _Work(
+        sessions, max_size, order, limits, source if deeper else None, pairs, first, prediction, limit
+    )  # fmt: skip
+
+
+def _check_request(max_size: int, min_count: float, threads: int) -> None:
+    if max_size < 1:
+        raise RequestError(f"the largest coalition size is {max_size}; it must be 1 or more")
+    if not min_count > 0:
+        raise RequestError(f"the minimum support is {min_count} sessions; it must be more than 0")
+    if threads < 1:
+        raise RequestError(f"the number of threads is {threads}; it must be 1 or more")
+
+
+def _check_base_memory(sessions: PackedSessions, players: int, need: int, limit: int) -> None:
+    if need > limit:
+        raise DataError(
+            f"counting {players:,} players in {sessions.rows:,} sessions needs about {_bytes(need)}, more "
+            f"than the memory limit of {_bytes(limit)}; raise min_support, leave players out or raise the "
+            "limit"
+        )
+
+
+def _check_memory(prediction: Prediction, limit: int) -> None:
+    """Refuse what would not fit, before anything is counted further."""
+    if prediction.memory > limit:
+        raise DataError(
+            f"counting needs about {_bytes(prediction.memory)} ({prediction.pairs:,} pairs, up to "
+            f"{prediction.candidate_triples:,} triples), more than the memory limit of {_bytes(limit)}; "
+            "raise min_support, lower max_size or raise the limit"
+        )
+
+
+def _working_memory(sessions: PackedSessions, order: NDArray[np.int64], method: Method) -> int:
+    """Bytes beside the packed sessions: the retained players' sessions in the form the method reads."""
+    words = int(sessions.layout.bounds[-1])
+    if method == "rows":
+        # Integer weights are at least 1; with fractional ones every cell might be held.
+        fractional = len(sessions.layout.values) == 3
+        held = order.size * words * WORD if fractional else int(sessions.sums[order, 0].sum())
+        entries = held if sessions.lists is None else sessions.lists.size
+        return 20 * entries + 8 * WORD * words
+    cells = 4 * 8 * 2**order.size if method == "transform" else 0
+    return 8 * order.size * words + cells
+
+
+def _predict_family(family: Table, players: int, base: int) -> Prediction:
+    size = family[:, counting.SIZE]
+    pairs, triples = int((size == 2).sum()), int((size == 3).sum())
+    memory = base + BYTES_A_COALITION * len(family)
+    return Prediction("transform", players, players * (players - 1) // 2, pairs, triples, 0, memory)
+
+
+def _predict_pairs(method: Method, *, pairs: Pairs, triples: int, players: int, words: int, base: int) -> Prediction:
+    memory = base + BYTES_A_COALITION * (players + pairs.items.size + triples)
+    return Prediction(method, players, players * (players - 1) // 2, pairs.items.size, triples, words, memory)
+
+
+def _bytes(count: int) -> str:
+    """Number of bytes in the largest unit that leaves at least one before the point."""
+    amount = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def _lists(sessions: PackedSessions) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    assert sessions.list_starts is not None
+    assert sessions.lists is not None
+    return sessions.list_starts, sessions.lists
+
+
+def _bitmaps_of(sessions: PackedSessions, order: NDArray[np.int64]) -> Words:
+    if sessions.bitmaps is not None:
+        return sessions.bitmaps[order]
+    starts, lists = _lists(sessions)
+    return counting.bitmaps_of_lists(starts, lists, order, int(sessions.layout.bounds[-1]))
+
+
+def _lists_of(sessions: PackedSessions, order: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    if sessions.bitmaps is not None:
+        return counting.lists_of_bitmaps(sessions.bitmaps, order)
+    all_starts, all_lists = _lists(sessions)
+    starts = np.zeros(order.size + 1, np.int64)
+    np.cumsum(np.diff(all_starts)[order], out=starts[1:])
+    parts = [all_lists[all_starts[player] : all_starts[player + 1]] for player in order]
+    return starts, np.concatenate(parts) if parts else np.empty(0, np.int32)
+
+
+def _source(sessions: PackedSessions, order: NDArray[np.int64], method: Method) -> _Source:
+    if method == "bitmaps":
+        return _Bitmaps(_bitmaps_of(sessions, order), sessions.layout)
+    starts, lists = _lists_of(sessions, order)
+    places = int(sessions.layout.bounds[-1]) * WORD
+    return _Rows(counting.row_lists(starts, lists, places), sessions.layout)
+
+
+def _singles(sessions: PackedSessions, order: NDArray[np.int64]) -> Table:
+    """Table rows of the retained players, by rank."""
+    table = np.empty((order.size, counting.TABLE_COLUMNS))
+    table[:, counting.PARENT], table[:, counting.ITEM], table[:, counting.SIZE] = -1, np.arange(order.size), 1
+    table[:, counting.N :] = sessions.sums[order]
+    return table
+
+
+def _count_pairs(source: _Source, players: int, limits: Limits, threads: int, stop: Stop) -> Table:
+    """Count the pairs in blocks of first players, whose Gram matrices stay small however many there are."""
+    block = 4 * max(1, min(64, -(-players // (16 * threads))))
+    calls = [
+        partial(source.pairs, first, min(first + block, players), limits, stop) for first in range(0, players, block)
+    ]
+    return np.concatenate([table for _, table in sorted(_threaded(calls, threads, stop), key=_index)])
+
+
+def _index(result: tuple[int, Table]) -> int:
+    return result[0]
+
+
+def _prefix_work(pairs: Pairs, source: _Source, singles: Table) -> NDArray[np.int64]:
+    """Words to AND for the triples below each first player: its candidates times its rows' words."""
+    children = np.diff(pairs.starts)
+    words = np.minimum(np.ceil(singles[:, counting.N] / WORD), source.words)
+    return np.asarray(children * (children - 1) // 2 * words, np.int64)
+
+
+def _units(pairs: Pairs, work: NDArray[np.int64], threads: int) -> list[tuple[Unit, int]]:
+    """Cut the work into units of at most `UNIT_WORDS`, enough of them to keep the threads busy.
+
+    Each unit comes with its share of the work.
+    """
+    target = max(1, min(UNIT_WORDS, int(work.sum()) // (8 * threads)))
+    units: list[tuple[Unit, int]] = []
+    first, gathered = 0, 0
+    for prefix in np.flatnonzero(work).tolist():
+        own, children = int(work[prefix]), int(pairs.starts[prefix + 1] - pairs.starts[prefix])
+        if gathered and gathered + own > target:
+            units.append((_whole(first, prefix, pairs), gathered))
+            first, gathered = prefix, 0
+        if own > target:
+            units.extend(_parts(prefix, children, own, target))
+            first = prefix + 1
+        else:
+            gathered += own
+    if gathered:
+        units.append((_whole(first, work.size, pairs), gathered))
+    return units
+
+
+def _whole(first: int, last: int, pairs: Pairs) -> Unit:
+    return Unit(first, last, 0, max(1, pairs.items.size))
+
+
+def _parts(prefix: int, children: int, work: int, target: int) -> list[tuple[Unit, int]]:
+    """Cut one prefix by its pairs, each part with about the same number of candidate triples."""
+    below = np.concatenate([[0], np.cumsum(np.arange(children - 1, -1, -1))])
+    parts = max(1, min(children // 4, -(-work // max(target, UNIT_WORDS // 4))))
+    cuts = np.unique(np.searchsorted(below, below[-1] * np.arange(parts + 1) / parts))
+    cuts[0], cuts[-1] = 0, children
+    share = work // (cuts.size - 1)
+    return [(Unit(prefix, prefix + 1, first, last), share) for first, last in pairwise(cuts.tolist())]
+
+
+def _run(work: _Work, threads: int, progress: Progress | None) -> list[Table]:
+    """Tables of the coalitions of size 3 and more, in the order of the units."""
+    if work.source is None:
+        return []
+    units = _units(work.pairs, _prefix_work(work.pairs, work.source, work.first[0]), threads)
+    stop = np.zeros(1, np.int64)
+    calls = [partial(work.source.mine, unit, work.pairs, work.limits, stop) for unit, _ in units]
+    tables: dict[int, Table] = {}
+    total, done, rows = sum(share for _, share in units), 0, 0
+    for index, table in _threaded(calls, threads, stop):
+        tables[index] = table
+        rows += len(table)
+        done += units[index][1]
+        if stop[0] == OUT_OF_MEMORY or rows > work.limits.max_rows:
+            raise DataError(
+                f"there are more than {work.limits.max_rows:,} coalitions, all that the memory limit of "
+                f"{_bytes(work.memory_limit)} has room for; raise min_support, lower max_size "
+                f"({work.max_size}) or raise the limit"
+            )
+        if progress is not None:
+            progress(done, total)
+    return [tables[index] for index in range(len(units))]
+
+
+def _threaded(calls: Sequence[Callable[[], Table]], threads: int, stop: Stop) -> Iterator[tuple[int, Table]]:
+    """Run the calls in threads and yield (index, result) as they end; any exception stops the kernels.
+
+    A single thread, too, runs beside the caller's, which stays free to receive an interrupt.
+    """
+    executor = ThreadPoolExecutor(threads)
+    try:
+        waiting: dict[Future[Table], int] = {executor.submit(call): i for i, call in enumerate(calls)}
+        while waiting:
+            finished, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield waiting.pop(future), future.result()
+    except BaseException:
+        stop[0] = stop[0] or INTERRUPTED
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _assemble(work: _Work, tables: Sequence[Table], min_support: float, min_count: float) -> Game:
+    """Put all tables into one family in size-major order."""
+    sessions = work.sessions
+    parts = [*work.first, *tables]
+    by_size = np.zeros(work.limits.max_size + 1, np.int64)
+    for part in parts:
+        by_size += np.bincount(part[:, counting.SIZE].astype(np.int64), minlength=by_size.size)
+    following = np.concatenate([[0], np.cumsum(by_size)])[:-1]
+    family = int(by_size.sum())
+    links = np.zeros((4, family), np.int32)
+    size, sums = np.empty(family, np.int16), np.empty((3, family))
+    whole = work.prediction.method == "transform"
+    for part in parts:
+        counting.place_coalitions(part, following, links, size, sums, work.order.size, whole)
+    left_out = np.setdiff1d(np.arange(len(sessions.players)), work.order)
+    in_order = np.concatenate([work.order, left_out])
+    rank = np.empty(in_order.size, np.int32)
+    rank[in_order] = np.arange(in_order.size)
+    parent, item, child_start, child_count = links
+    n, s, q = sums
+    return Game(
+        players=sessions.players,
+        parent=parent,
+        item=in_order.astype(np.int32)[item],
+        child_start=child_start,
+        child_count=child_count,
+        rank=rank,
+        size=size,
+        n=n,
+        s=s,
+        q=None if sessions.binary else q,
+        total_n=sessions.total_n,
+        total_s=sessions.total_s,
+        total_q=sessions.total_q,
+        binary=sessions.binary,
+        max_size=work.max_size,
+        min_support=min_support,
+        min_count=int(np.ceil(min_count - WEIGHT_ROUNDING)),
+    )

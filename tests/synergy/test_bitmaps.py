@@ -1,0 +1,133 @@
+"""Packing: places, segments, refusals; bit extraction by both ways."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from touchworth.errors import DataError
+from touchworth.kernels import kernel
+from touchworth.synergy.bitmaps import compress_words, pack_columns, pack_pairs, pack_transactions
+from touchworth.synergy.instructions import block_counts, extract_bits, extract_bits_portable
+
+WORD = st.integers(0, 2**64 - 1)
+
+
+@kernel
+def extracted_both_ways(words, masks):
+    out = np.zeros((2, words.size), np.uint64)
+    for i in range(words.size):
+        out[0, i] = extract_bits(words[i], masks[i])
+        out[1, i] = extract_bits_portable(words[i], masks[i])
+    return out
+
+
+@kernel
+def counted(bitmaps, words):
+    counts = np.zeros((4, 4), np.int64)
+    base, stride = bitmaps.ctypes.data, bitmaps.shape[1] * 8
+    rows = (base, base + stride, base + 2 * stride, base + 3 * stride)
+    others = (base + 4 * stride, base + 5 * stride, base + 6 * stride, base + 7 * stride)
+    block_counts(rows, others, words, counts.ctypes.data)
+    return counts
+
+
+def extracted(word, mask):
+    kept = [word >> bit & 1 for bit in range(64) if mask >> bit & 1]
+    return sum(value << place for place, value in enumerate(kept))
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.tuples(WORD, WORD), min_size=1, max_size=20))
+def test_bit_extraction_both_ways(cases):
+    words, masks = (np.array(part, np.uint64) for part in zip(*cases, strict=True))
+    expected = [extracted(word, mask) for word, mask in cases]
+    native, portable = extracted_both_ways(words, masks)
+    assert native.tolist() == expected
+    assert portable.tolist() == expected
+
+
+@pytest.mark.parametrize("words", [8, 16, 24, 64])
+def test_block_of_counts(words):
+    bitmaps = np.random.default_rng(words).integers(0, 2**64, (8, words), np.uint64)
+    bitmaps[0] = 0
+    bitmaps[1] = bitmaps[4] = np.uint64(2**64 - 1)
+    both = bitmaps[:4, None] & bitmaps[None, 4:]
+    assert counted(bitmaps, words).tolist() == np.bitwise_count(both).sum(axis=2).tolist()
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.integers(1, 5))
+def test_compress_keeps_the_masked_bits_in_order(seed, density, words):
+    rng = np.random.default_rng(seed)
+    mask, column = rng.random(64 * words) < density, rng.random(64 * words) < 0.5
+    out = np.zeros(words + 1, np.uint64)
+    as_words = [np.packbits(bits, bitorder="little").view(np.uint64) for bits in (column, mask)]
+    compress_words(as_words[0], as_words[1], out)
+    bits = np.unpackbits(out.view(np.uint8), bitorder="little")
+    assert bits[: mask.sum()].tolist() == column[mask].astype(int).tolist()
+    assert not bits[mask.sum() :].any()
+
+
+def test_conversions_come_first():
+    columns = np.array([[1, 0], [0, 1], [1, 1], [0, 0]], np.uint8)
+    packed = pack_columns(columns, [0, 1, 1, 0], ["a", "b"])
+    assert packed.bitmaps is not None
+    assert packed.layout.bounds.tolist() == [0, 8, 16]
+    assert packed.layout.s_scale.tolist() == [1, 0]
+    assert packed.bitmaps[:, [0, 8]].tolist() == [[0b10, 0b01], [0b11, 0b00]]
+    assert packed.sums.tolist() == [[2, 1, 1], [2, 2, 2]]
+    assert (packed.total_n, packed.total_s, packed.total_q, packed.binary) == (4, 2, 2, True)
+
+
+def test_weights_are_spread_over_their_binary_digits():
+    packed = pack_columns([[1, 1, 0]], [1, 0, 0], ["a"], [5, 2, 9])
+    assert packed.layout.n_scale.tolist() == [1, 4, 1, 2, 8]
+    assert packed.sums.tolist() == [[7, 5, 5]]
+    assert packed.total_n == 16
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64, np.float64, object])
+def test_any_type_of_zero_and_one(dtype):
+    columns = np.array([[1, 0], [0, 1], [1, 1]]).astype(dtype)
+    assert pack_columns(columns, [0, 1, 1], ["a", "b"]).sums[:, 0].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("columns", "y", "players", "weights", "message"),
+    [
+        ([[0, 2, 3]], [0, 1, 1], ["clicks"], None, "player 'clicks' must be 0 or 1 .* 2 sessions hold 2, 3"),
+        ([[0, np.nan, 1]], [0, 1, 1], ["a"], None, "player 'a' must be 0 or 1 .* 1 sessions hold nan"),
+        ([[0, 1]], [0, 1, 1], ["a"], None, "player 'a' has 2 rows, but the target has 3"),
+        ([[0, 1, 1]], [0, np.nan, 1], ["a"], None, "target is missing or not finite in 1 of 3 sessions"),
+        ([[0, 1, 1]], [0, 1, 1], ["a", "b"], None, "there are 1 columns but 2 player names"),
+        ([[0], [1]], [1], ["a", "a"], None, "player 'a' is named twice"),
+        ([[]], [], ["a"], None, "there are no sessions"),
+        ([], [1], [], None, "there are no players"),
+        (
+            [[0, 1]],
+            [0, 1],
+            ["a"],
+            [1, -2],
+            "weights must be finite and not negative, but 1 are not, such as -2",
+        ),
+        ([[0, 1]], [0, 1], ["a"], [1], "there are 1 weights for 2 sessions"),
+        ([[0, 1]], [0, 1], ["a"], [0, 0], "all weights are 0"),
+    ],
+)
+def test_bad_columns(columns, y, players, weights, message):
+    with pytest.raises(DataError, match=message):
+        pack_columns(columns, y, players, weights)
+
+
+def test_bad_transactions_and_pairs():
+    with pytest.raises(DataError, match="item 2 is not a player: items are indices from 0 to 1"):
+        pack_transactions(np.array([0, 1]), np.array([2]), [1], ["a", "b"])
+    with pytest.raises(DataError, match="item -1 is not a player"):
+        pack_transactions(np.array([0, 1]), np.array([-1]), [1], ["a", "b"])
+    with pytest.raises(DataError, match="2 sessions of 1 items need 3 offsets that rise from 0 to 1"):
+        pack_transactions(np.array([0, 1]), np.array([0]), [1, 0], ["a", "b"])
+    with pytest.raises(DataError, match="session 4 has no outcome: sessions are indices from 0 to 1"):
+        pack_pairs(np.array([4]), np.array([0]), [1, 0], ["a"])
+    with pytest.raises(DataError, match="there are 1 sessions but 2 players in the pairs"):
+        pack_pairs(np.array([0]), np.array([0, 0]), [1, 0], ["a"])
