@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from touchworth.errors import missing_column
 
-__all__ = ["DELIMITER", "Game", "coalition_items", "coalition_names", "find_coalition", "size_slices"]
+__all__ = ["DELIMITER", "Game", "Kind", "coalition_items", "coalition_names", "find_coalition", "size_slices"]
 
 DELIMITER = " & "
+Kind = Literal["rate", "conversions", "markov", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,14 @@ class Game:
         Smallest share of the sessions that was retained.
     min_count
         Smallest support that was retained.
+    kind
+        What v(S) is: ``rate`` (the mean of y where all of S are present, s / n), ``conversions`` (of journeys
+        whose channels all lie in S), ``markov`` (probability to convert with only S acting) or ``table`` (as
+        given).
+    values
+        float64 (F,): v(S) where it is not s / n; None for ``rate``.
+    empty_value
+        v(empty) of a game with ``values``; 0 by convention for ``rate``, whose mean is total_s / total_n.
     """
 
     players: tuple[str, ...]
@@ -71,6 +81,14 @@ class Game:
     max_size: int
     min_support: float
     min_count: int
+    kind: Kind = "rate"
+    values: NDArray[np.float64] | None = None
+    empty_value: float = 0.0
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether n and s hold counts; a table of values has none (they are 0)."""
+        return self.total_n > 0
 
 
 def size_slices(game: Game) -> Iterator[tuple[int, slice]]:

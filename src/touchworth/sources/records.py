@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["Events", "PathTable", "ReadReport"]
+__all__ = ["Events", "PathTable", "ReadReport", "Sessions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class ReadReport:
     Attributes
     ----------
     shape
-        ``events``, ``touches`` or ``paths``.
+        ``events``, ``touches``, ``paths``, ``sessions``, ``long``, ``transactions`` or ``game``.
     sources
         Names of the files (or kinds of frames) read, in order.
     columns
@@ -132,4 +132,46 @@ class PathTable:
     channels: tuple[str, ...]
     has_value: bool
     has_nulls: bool
+    report: ReadReport
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Sessions and the players each holds, in the order read (``n`` sessions); exactly one form is there.
+
+    Attributes
+    ----------
+    players
+        Names of the players, in the order of the input.
+    rows
+        n.
+    bits
+        One uint8 (ceil(n / 8),) array a player: bit i (little end first) is 1 where session i holds it; None for
+        lists.
+    offsets, items
+        int64 (n + 1,) and int32: session i holds the players ``items[offsets[i]:offsets[i + 1]]``; None for bits.
+    converted
+        uint8 (n,): 1 where the session converted; None where nothing tells (pure transactions, a real target).
+    value
+        float64 (n,): the real target, or the order values; None without a value column.
+    value_is_target
+        Whether y is `value` (a real target) rather than `converted`.
+    weight
+        float64 (n,): how many sessions each row stands for, or None for 1 each.
+    user_hash
+        uint64 (n,): XXH64 (seed 0) of the user's id as UTF-8 text, or None without a user column.
+    report
+        What was read and rejected.
+    """
+
+    players: tuple[str, ...]
+    rows: int
+    bits: tuple[NDArray[np.uint8], ...] | None
+    offsets: NDArray[np.int64] | None
+    items: NDArray[np.int32] | None
+    converted: NDArray[np.uint8] | None
+    value: NDArray[np.float64] | None
+    value_is_target: bool
+    weight: NDArray[np.float64] | None
+    user_hash: NDArray[np.uint64] | None
     report: ReadReport
