@@ -98,6 +98,9 @@ def choose_players(
         chosen -= set(always)
         shown = ", ".join(map(repr, always[:12])) + (", ..." if len(always) > 12 else "")
         notices.append(f"{len(always):,} players are in every session and are left out: {shown}")
+    never = [name for name in players or () if not counts[names.index(name)]]
+    if never:
+        notices.append(f"{len(never):,} players are in no session and are left out: {', '.join(map(repr, never[:12]))}")
     new = np.full(len(names), -1, np.int32)
     kept = [place for place, name in enumerate(names) if name in chosen and counts[place]]
     if not kept:
