@@ -139,7 +139,7 @@ def test_a_real_target_shows_late(tmp_path):
         ({"session": ""}, r"--session is ''; name the column"),
         ({"feature": "sid"}, r"the column 'sid' is named for both --session and --feature"),
         ({"target": "sid"}, r"the column 'sid' is named for both --session and --target"),
-        ({"players": ["hom"]}, r"column 'hom' for --player is not in the input; did you mean 'home'"),
+        ({"players": ["hom"]}, r"--player is 'hom', which is in no session; did you mean 'home'"),
         ({"max_rejects": -1}, r"--max-rejects is -1"),
     ],
 )

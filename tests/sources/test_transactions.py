@@ -58,16 +58,14 @@ def test_a_target_item(tmp_path):
     with pytest.raises(DataError, match=r"the target '1' has only conversions: it is 1 in all 2 sessions"):
         transactions_of(tmp_path, "3 1\n1\n", target_item="1")
     with pytest.raises(DataError, match=r"no player is left in 2 sessions"):
-        transactions_of(tmp_path, "3\n3\n", players=["3"], target_item="3") if False else transactions_of(
-            tmp_path, "3 1\n1\n", players=["3"], target_item="3"
-        )
+        transactions_of(tmp_path, "3 1\n1\n", players=["3"], target_item="3")
 
 
 def test_chosen_players_and_blank_lines(tmp_path):
     found = transactions_of(tmp_path, "3 1\n\n1\n \n2 3 1\n\n", players=["1", "2"])
-    assert lines_of(found) == [["1"], ["1"], ["2", "1"]] or lines_of(found) == [["1"], ["1"], ["2", "1"]]
+    assert lines_of(found) == [["1"], ["1"], ["2", "1"]]
     assert found.report.notices == ("3 blank lines are skipped",)
-    with pytest.raises(RequestError, match=r"column '4' for --player is not in the input; the columns are '3', '1'"):
+    with pytest.raises(RequestError, match=r"--player is '4', which is in no session; there are '3', '1'"):
         transactions_of(tmp_path, "3 1\n", players=["4"])
 
 
@@ -135,6 +133,5 @@ def test_real_transactions(shared, name, rows, players, items):
     lines = gzip.decompress(place.read_bytes()).decode().split("\n")
     assert lines_of(found)[:200] == [line.split() for line in lines[:200]]
     assert found.report.notices == ()
-    most = np.bincount(found.items).argmax()
-    held = load_transactions(place, target_item=found.players[most])
-    assert held.converted.sum() == np.bincount(found.items).max()
+    held = load_transactions(place, target_item=found.players[1])
+    assert held.converted.sum() == np.bincount(found.items)[1]

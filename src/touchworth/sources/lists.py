@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from touchworth.errors import DataError, missing_column
+from touchworth.errors import DataError, RequestError
 from touchworth.kernels import kernel
 from touchworth.sources.outcomes import Outcomes
 from touchworth.sources.records import ReadReport, Sessions
 
-__all__ = ["choose_players", "group_pairs", "sessions_of_lists"]
+__all__ = ["choose_players", "group_pairs", "missing_item", "sessions_of_lists"]
 
 
 def sessions_of_lists(
@@ -88,7 +88,7 @@ def choose_players(
         known = set(names)
         for name in players:
             if name not in known:
-                raise missing_column(name, names, "--player")
+                raise missing_item("--player", name, names)
         chosen = set(players)
     else:
         chosen = set(names)
@@ -111,6 +111,17 @@ def choose_players(
         )
     new[kept] = np.arange(len(kept), dtype=np.int32)
     return new, [names[place] for place in kept]
+
+
+def missing_item(option: str, name: str, names: Sequence[str]) -> RequestError:
+    """Error for an id or a feature that is in no session, with the nearest ones."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    known = ", ".join(map(repr, near or names[:10])) + ("" if near or len(names) <= 10 else ", ...")
+    return RequestError(
+        f"{option} is {name!r}, which is in no session; {'did you mean' if near else 'there are'} {known}"
+    )
 
 
 @kernel

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from touchworth.errors import DataError, RequestError
+from touchworth.errors import DataError
 from touchworth.kernels import kernel
 from touchworth.sources.encode import Interner
 from touchworth.sources.events import check_options
 from touchworth.sources.lines import Records, bytes_of, scan_lines
-from touchworth.sources.lists import sessions_of_lists
+from touchworth.sources.lists import missing_item, sessions_of_lists
 from touchworth.sources.outcomes import Outcomes, Plan, check_outcomes
 from touchworth.sources.records import ReadReport, Sessions
 from touchworth.sources.rejects import REASONS, Reject, Rejects
@@ -83,7 +83,7 @@ def load_transactions(
     if target_item is not None:
         target = target_item.strip()
         if target not in texts:
-            raise missing_item(target, texts)
+            raise missing_item("--target-item", target, texts)
         plan = Plan({"target": target}, (), real=False)
         converted = hold(offsets, items, texts.index(target))
     outcome = Outcomes(converted, None, None, None, np.zeros(0, np.uint8), None)
@@ -98,17 +98,6 @@ def load_transactions(
     )
     return sessions_of_lists(
         texts, offsets, items, outcome, report, notices, players=players, no_players=tuple(plan.columns.values())
-    )
-
-
-def missing_item(target: str, texts: Sequence[str]) -> RequestError:
-    """Error for a target that is in no session, with the nearest ids."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(target, texts, n=3, cutoff=0.5)
-    known = ", ".join(map(repr, near or texts[:10]))
-    return RequestError(
-        f"--target-item is {target!r}, which is in no session; {'did you mean' if near else 'ids are such as'} {known}"
     )
 
 
