@@ -1,6 +1,6 @@
 """Reading events: touches with their conversions, or touches and conversions apart."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from touchworth.output import check_output, format_of
 from touchworth.sources.columns import Roles, conversion_roles, event_roles
 from touchworth.sources.encode import Interner, compact
 from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql, number_sql, row_sql, text_sql
-from touchworth.sources.records import Events, ReadReport
+from touchworth.sources.records import Dimension, Events, ReadReport
 from touchworth.sources.rejects import (
     BAD_COST,
     BAD_SEQUENCE,
@@ -69,16 +69,18 @@ class Chunk:
     by: NDArray[np.int32]
     status: NDArray[np.uint8]
     counts: NDArray[np.int64]
+    dimensions: tuple[NDArray[np.int32], ...] = ()
 
 
 @dataclass(slots=True)
 class Names:
-    """Codes of users, channels, values of the ``by`` column and whole rows, over all parts."""
+    """Codes of users, channels, values of the ``by`` column and of dimensions, and whole rows, over all parts."""
 
     users: Interner = field(default_factory=Interner)
     channels: Interner = field(default_factory=Interner)
     by: Interner = field(default_factory=Interner)
     rows: Interner = field(default_factory=lambda: Interner(trim=False))
+    dimensions: tuple[Interner, ...] = ()
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ def load_events(
     cost: str | None = None,
     sequence: str | None = None,
     by: str | None = None,
+    dimensions: Sequence[str] = (),
     conversions_source: Any = None,
     conversion_user: str | None = None,
     conversion_time: str | None = None,
@@ -132,6 +135,8 @@ def load_events(
         Columns of these roles; None detects one, "" says that there is none.
     by
         A column to repeat the analysis by.
+    dimensions
+        Columns whose values are players of games beside the channels, each named ``COLUMN=VALUE``.
     conversions_source, conversion_user, conversion_time, conversion_value
         A table of conversions of its own, and its columns. Its rows become rows without a channel.
     strip_prefix
@@ -167,7 +172,8 @@ def load_events(
     """
     check_options(max_rejects, rejects, force)
     check_order(date_order)
-    collector, names = Rejects(rejects, force), Names()
+    wanted = check_dimensions(dimensions)
+    collector, names = Rejects(rejects, force), Names(dimensions=tuple(Interner() for _ in wanted))
     limits: dict[str, Any] = {"timezone": timezone, "threads": threads, "memory": memory, "temp": temp}
     apart = conversions_source is not None
     asked = {
@@ -178,7 +184,17 @@ def load_events(
         # Conversions stand in the other table: a flag or value among the touches counts only when named.
         asked |= {"conversion": conversion or "", "value": value or ""}
     common = Common(
-        names, collector, where or {}, by, strip_prefix, missing_channel, deduplicate, timezone, date_order, progress
+        names,
+        collector,
+        where or {},
+        by,
+        strip_prefix,
+        missing_channel,
+        deduplicate,
+        timezone,
+        date_order,
+        progress,
+        dimensions=wanted,
     )
     with open_tables(source, table=table, query=query, **limits) as tables:
         roles = event_roles(tables, asked)
@@ -209,7 +225,9 @@ def load_events(
     report = ReadReport(
         shape="touches" if apart else "events",
         sources=sources,
-        columns=columns | ({"by": by} if by else {}),
+        columns=columns
+        | ({"by": by} if by else {})
+        | {f"dimension {place}": name for place, name in enumerate(wanted, 1)},
         detected=tuple(detected),
         rows_read=rows_read,
         rows_rejected=collector.total,
@@ -220,7 +238,16 @@ def load_events(
         conversions_without_channel=int(counts[1]),
         values_without_conversion=int(counts[2]),
     )
-    return assemble([chunk for one in read for chunk in one.chunks], names, report, notices, by=by)
+    return assemble([chunk for one in read for chunk in one.chunks], names, report, notices, by=by, dimensions=wanted)
+
+
+def check_dimensions(dimensions: Sequence[str]) -> tuple[str, ...]:
+    """The dimensions asked for, each once."""
+    wanted = (dimensions,) if isinstance(dimensions, str) else tuple(dimensions)
+    twice = next((name for name in wanted if wanted.count(name) > 1), None)
+    if twice is not None:
+        raise RequestError(f"--dimension {twice!r} is named twice; name each column once")
+    return wanted
 
 
 def check_options(max_rejects: float, rejects: str | Path | None, force: bool) -> None:
@@ -247,6 +274,7 @@ class Common:
     date_order: str | None
     progress: Callable[[str, int], None] | None
     conversions_only: bool = False
+    dimensions: tuple[str, ...] = ()
 
 
 def read_table(tables: Tables, roles: Roles, common: Common) -> Table:
@@ -263,7 +291,9 @@ def read_table(tables: Tables, roles: Roles, common: Common) -> Table:
     else:
         where = filter_columns(tables, common.where)
         by = None if by is None else need_column(tables, by, "--by")
-    extra = [by] if by is not None else []
+        for name in common.dimensions:
+            need_column(tables, name, "--dimension")
+    extra = [*common.dimensions, *([by] if by is not None else [])]
     tables.use([*columns.values(), *extra, *where, *(tables.columns if common.deduplicate else ())])
     for part in tables.parts:
         for role in ("user", "time"):
@@ -340,6 +370,7 @@ def without_rejected(chunk: Chunk) -> Chunk:
     return Chunk(
         of(chunk.user), of(chunk.time), of(chunk.channel), of(chunk.converts), of(chunk.value), of(chunk.cost),
         of(chunk.sequence), of(chunk.by), np.zeros(0, np.uint8), chunk.counts,
+        tuple(of(codes) for codes in chunk.dimensions),
     )  # fmt: skip
 
 
@@ -407,6 +438,9 @@ def event_sql(
     if by is not None:
         cell = text_sql(part.sql(by), part.type(by)) if part.has(by) else "''"
         picked["by"] = f"coalesce(nullif(trim({cell}), ''), '(blank)')"
+    for place, name in enumerate(common.dimensions):
+        absent = "CAST(NULL AS VARCHAR)"
+        picked[f"dimension{place}"] = text_sql(part.sql(name), part.type(name)) if part.has(name) else absent
     left_out = filter_sql(part, where)
     if left_out is not None:
         picked["left_out"] = left_out
@@ -449,6 +483,7 @@ def encode_batch(batch: pa.RecordBatch, common: Common, seen_rows: int) -> tuple
     chunk = Chunk(
         user, batch.column("time").to_numpy(), channel, converts, kept_value, numbers("cost"), numbers("sequence"), by,
         status, counts,
+        tuple(one.codes(batch.column(f"dimension{place}")) for place, one in enumerate(names.dimensions)),
     )  # fmt: skip
     return chunk, seen_rows
 
@@ -539,7 +574,15 @@ def judge_rows(
     return status, converts, kept, counts
 
 
-def assemble(chunks: list[Chunk], names: Names, report: ReadReport, notices: list[str], *, by: str | None) -> Events:
+def assemble(
+    chunks: list[Chunk],
+    names: Names,
+    report: ReadReport,
+    notices: list[str],
+    *,
+    by: str | None,
+    dimensions: Sequence[str] = (),
+) -> Events:
     """Join the chunks, number users by first appearance and channels by the bytes of their names."""
 
     def joined(pick: Callable[[Chunk], NDArray[Any]], dtype: Any) -> NDArray[Any]:
@@ -557,6 +600,10 @@ def assemble(chunks: list[Chunk], names: Names, report: ReadReport, notices: lis
     by_values: tuple[str, ...] = ()
     if by is not None:
         groups, by_values = by_bytes(joined(lambda chunk: chunk.by, np.int32), names.by)
+    further = []
+    for place, column in enumerate(dimensions):
+        codes = joined(lambda chunk, place=place: chunk.dimensions[place], np.int32)  # type: ignore[misc]
+        further.append(Dimension(column, *by_bytes(codes, names.dimensions[place])))
     notices += notices_of_ids(user_ids)
     return Events(
         user=user.astype(np.int64),
@@ -572,6 +619,7 @@ def assemble(chunks: list[Chunk], names: Names, report: ReadReport, notices: lis
         channels=channels,
         by_values=by_values,
         report=with_notices(report, notices),
+        dimensions=tuple(further),
     )
 
 
