@@ -15,7 +15,6 @@ from touchworth.synergy.bitmaps import WORD, Layout, Words, compress_words, sums
 from touchworth.synergy.instructions import VECTOR_WORDS, block_counts, extract_bits, ones, zeros_below
 
 __all__ = [
-    "INTERRUPTED",
     "ITEM",
     "OUT_OF_MEMORY",
     "PARENT",
@@ -47,7 +46,8 @@ Floats = NDArray[np.float64]
 
 PARENT, ITEM, SIZE, N, S, Q = range(6)
 TABLE_COLUMNS = 6
-INTERRUPTED, OUT_OF_MEMORY = 1, 2
+OUT_OF_MEMORY = 2
+"""What `stop` holds when the table grows past its limit; 1 says that the caller interrupts."""
 
 TILE_WORDS = 1 << 16
 """Words of all columns together in a tile of the Gram matrix: half a megabyte stays in the L2 cache."""
