@@ -14,11 +14,13 @@ _PLACES = {
     "Journeys": "touchworth.journeys.build",
     "Paths": "touchworth.journeys.paths",
     "RequestError": "touchworth.errors",
+    "Sessions": "touchworth.sources.records",
     "TouchworthError": "touchworth.errors",
     "attribute": "touchworth.attribution.attribute",
     "paths": "touchworth.journeys.paths",
     "read_events": "touchworth.journeys.read",
     "read_paths": "touchworth.journeys.read",
+    "read_sessions": "touchworth.synergy.read",
     "validate": "touchworth.journeys.validate",
 }
 
@@ -28,11 +30,13 @@ __all__ = [
     "Journeys",
     "Paths",
     "RequestError",
+    "Sessions",
     "TouchworthError",
     "attribute",
     "paths",
     "read_events",
     "read_paths",
+    "read_sessions",
     "validate",
 ]
 
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     from touchworth.journeys.paths import Paths, paths
     from touchworth.journeys.read import read_events, read_paths
     from touchworth.journeys.validate import validate
+    from touchworth.sources.records import Sessions
+    from touchworth.synergy.read import read_sessions
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from touchworth.errors import RequestError, not_one_of
+from touchworth.sources.kinds import is_number_type
 from touchworth.sources.tables import Tables, need_column, open_tables
 from touchworth.sources.times import looks_like_time
 
@@ -46,6 +47,10 @@ NAMES: dict[str, tuple[str, ...]] = {
         "converted converted_users orders purchases",
     ),
     "nulls": ("nulls null total_null total_nulls non_conversions nonconversions no_conversions",),
+    "target": (
+        "converted conversion is_conversion is_converted has_converted conversion_flag converts target y label",
+        "purchase purchased is_purchase ordered bought sale transaction revenue outcome response",
+    ),
 }
 FLAGS = {"0", "1", "0.0", "1.0", "yes", "no", "true", "false", "t", "f", "y", "n"}
 PATH_MARK = re.compile(r"\S\s*(>|→|\|)\s*\S")
@@ -161,6 +166,40 @@ def by_content(role: str, sample: Sample, free: Sequence[str]) -> list[str]:
             if sample.cells[name] and mostly(sample.cells[name], lambda cell: PATH_MARK.search(cell) is not None)
         ]
     return []
+
+
+def is_binary(name: str, sample: Sample) -> bool:
+    """Whether every example of a column is a flag; no example disproves nothing."""
+    return first_odd(name, sample) is None
+
+
+def first_odd(name: str, sample: Sample) -> str | None:
+    """The first example of a column that is no flag, or None."""
+    cells = sample.cells[name]
+    if is_number_type(sample.types[name]):
+        return next((cell for cell in cells if float(cell) not in (0, 1)), None)
+    return next((cell for cell in cells if cell.lower() not in FLAGS), None)
+
+
+def find_target(sample: Sample, taken: Iterable[str]) -> str | None:
+    """The binary column whose name says that it tells who converted, None if there is none.
+
+    Raises
+    ------
+    RequestError
+        When two columns could equally well.
+    """
+    free = [name for name in sample.cells if name not in set(taken) and sample.cells[name]]
+    for tier in NAMES["target"]:
+        found = [name for name in free if plain_name(name) in set(tier.split()) and is_binary(name, sample)]
+        if len(found) > 1:
+            exact = [name for name in found if plain_name(name) in ("target", "converted")]
+            found = exact if len(exact) == 1 else found
+        if len(found) > 1:
+            raise ambiguous("target", found, None)
+        if found:
+            return found[0]
+    return None
 
 
 def ambiguous(role: str, found: Sequence[str], option: str | None) -> RequestError:

@@ -292,10 +292,12 @@ class Tables:
         codes: NDArray[np.uint8],
         role_columns: dict[str, str],
         rejects: Rejects,
+        blamed: Sequence[str] = (),
     ) -> None:
         """Count a part's rejected rows and its broken records, and keep them for the file if one is asked for.
 
-        `rows` are 0-based positions among the rows that were read, `codes` their reasons.
+        `rows` are 0-based positions among the rows that were read, `codes` their reasons; `blamed` names a column
+        for each row where the role of the reason does not tell ("" where it does).
         """
         for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
             rejects.count(int(code), int(count))
@@ -306,12 +308,17 @@ class Tables:
         if rejects.path is None or (rows.size == 0 and not self.broken(part)):
             return
         if part.layout is not None or part.records is not None:
-            rejects.add(self.rejected_records(part, rows, codes, role_columns))
+            rejects.add(self.rejected_records(part, rows, codes, role_columns, blamed))
         else:
-            rejects.add(self.rejected_rows(part, rows, codes, role_columns))
+            rejects.add(self.rejected_rows(part, rows, codes, role_columns, blamed))
 
     def rejected_records(
-        self, part: Part, rows: NDArray[np.int64], codes: NDArray[np.uint8], role_columns: dict[str, str]
+        self,
+        part: Part,
+        rows: NDArray[np.int64],
+        codes: NDArray[np.uint8],
+        role_columns: dict[str, str],
+        blamed: Sequence[str] = (),
     ) -> Iterator[Reject]:
         """Rejected rows and broken records of a text part, by line."""
         records = self.records(part)
@@ -320,10 +327,11 @@ class Tables:
         if part.layout is None or part.is_copy:
             why[:] = records.flaw
         why[read[rows]] = codes
+        named = dict(zip(read[rows].tolist(), blamed, strict=True)) if blamed else {}
         for index in np.flatnonzero(why).tolist():
             reason = REASONS[int(why[index])]
             raw = records.raw(index)
-            column = role_columns.get(reason.role or "", "")
+            column = named.get(index) or role_columns.get(reason.role or "", "")
             if reason.role is None and 0 <= records.cell[index] < len(part.columns):
                 column = part.columns[int(records.cell[index])]
             yield Reject(part.name, int(records.line[index]), column, reason.text, self._cell(part, raw, column), raw)
@@ -343,7 +351,12 @@ class Tables:
         return cells[at] if at < len(cells) else ""
 
     def rejected_rows(
-        self, part: Part, rows: NDArray[np.int64], codes: NDArray[np.uint8], role_columns: dict[str, str]
+        self,
+        part: Part,
+        rows: NDArray[np.int64],
+        codes: NDArray[np.uint8],
+        role_columns: dict[str, str],
+        blamed: Sequence[str] = (),
     ) -> Iterator[Reject]:
         """Rejected rows of a part without lines, by row number from 1."""
         wanted = pa.table({"wanted": rows, "code": codes.astype(np.int64)})
@@ -358,9 +371,10 @@ class Tables:
             part,
         )
         self.con.unregister("wanted_rows")
+        named = dict(zip(rows.tolist(), blamed, strict=True)) if blamed else {}
         for code, row, *cells in found:
             reason = REASONS[code]
-            column = role_columns.get(reason.role or "", "")
+            column = named.get(row) or role_columns.get(reason.role or "", "")
             values = dict(zip(part.columns, cells, strict=True))
             raw = json.dumps(values, ensure_ascii=False)
             yield Reject(part.name, row + 1, column, reason.text, values.get(column) or "", raw)
