@@ -129,7 +129,7 @@ def reach_more(game: Game, coalition: tuple[str, ...], added: str, share: float,
     # v(S) - v(S without j) is the part of those without j times the difference of the two disjoint groups.
     error = left / wide_n * np.sqrt(with_variance + apart_variance)
     difference = with_rate - without_rate
-    reach = normal_quantile(level) * error
+    reach = normal_quantile(level) * float(error)
     return WhatIf(
         coalition=DELIMITER.join(sorted(coalition)),
         added=added,
@@ -145,4 +145,3 @@ def reach_more(game: Game, coalition: tuple[str, ...], added: str, share: float,
 def _sums(game: Game, position: int) -> tuple[float, float, float]:
     q = game.s if game.q is None else game.q
     return float(game.n[position]), float(game.s[position]), float(q[position])
-

@@ -18,7 +18,7 @@ from touchworth.synergy.clusters import BucketCounts, count_buckets
 from touchworth.synergy.impact import Impact, WhatIf, impact_of, reach_more
 from touchworth.synergy.inference import Fdr, Inference, infer
 from touchworth.synergy.mining import Method, Prediction, mine
-from touchworth.synergy.statistics import SCALES, Scale, Statistics, dividend_statistics
+from touchworth.synergy.statistics import SCALES, Scale, Statistics, dividend_statistics, moved
 from touchworth.synergy.threads import Progress
 
 __all__ = ["COLUMNS", "Part", "Synergies", "judge_game", "smallest_support", "synergies"]
@@ -469,9 +469,7 @@ def empty_value(game: Game, scale: Scale) -> float:
     """v(empty) of the synergy reading, on its scale."""
     if game.values is not None:
         return game.empty_value
-    mean = game.total_s / game.total_n
-    return float({"rate": lambda: mean, "log_rate": lambda: np.log(mean),
-                  "log_odds": lambda: np.log(mean / (1 - mean))}[scale]())  # fmt: skip
+    return float(moved(np.array(game.total_s / game.total_n), SCALES[scale]))
 
 
 def base_summary(game: Game, table: pa.Table) -> dict[str, Any]:
@@ -511,4 +509,3 @@ def summary_of(
         "user_buckets": None if clusters is None else int(clusters.total_n.size),
         "notices": notices,
     }
-
