@@ -15,12 +15,14 @@ _PLACES = {
     "Paths": "touchworth.journeys.paths",
     "RequestError": "touchworth.errors",
     "Sessions": "touchworth.sources.records",
+    "Synergies": "touchworth.synergy.synergies",
     "TouchworthError": "touchworth.errors",
     "attribute": "touchworth.attribution.attribute",
     "paths": "touchworth.journeys.paths",
     "read_events": "touchworth.journeys.read",
     "read_paths": "touchworth.journeys.read",
     "read_sessions": "touchworth.synergy.read",
+    "synergies": "touchworth.synergy.synergies",
     "validate": "touchworth.journeys.validate",
 }
 
@@ -31,12 +33,14 @@ __all__ = [
     "Paths",
     "RequestError",
     "Sessions",
+    "Synergies",
     "TouchworthError",
     "attribute",
     "paths",
     "read_events",
     "read_paths",
     "read_sessions",
+    "synergies",
     "validate",
 ]
 
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from touchworth.journeys.paths import Paths, paths
     from touchworth.journeys.read import read_events, read_paths
     from touchworth.journeys.validate import validate
+    from touchworth.synergy.synergies import Synergies, synergies
     from touchworth.sources.records import Sessions
     from touchworth.synergy.read import read_sessions
 

@@ -212,8 +212,8 @@ def shrink(z: Floats) -> Floats:
     means = np.empty(z.size)
     for start in range(0, z.size, 65_536):
         part = z[start : start + 65_536]
-        share = responsibilities(part, variances, weights)
-        means[start : start + 65_536] = part * (share @ (variances / (1 + variances)))
+        share = likelihoods(part, variances) * weights
+        means[start : start + 65_536] = part * (share @ (variances / (1 + variances))) / share.sum(axis=1)
     return means
 
 
@@ -224,30 +224,29 @@ def prior_variances(z: Floats) -> Floats:
     return np.concatenate([[0.0], (smallest * np.sqrt(2) ** np.arange(steps + 1)) ** 2])
 
 
-def responsibilities(z: Floats, variances: Floats, weights: Floats) -> Floats:
-    """Posterior share of each component for each z: float64 (z, components)."""
+def likelihoods(z: Floats, variances: Floats) -> Floats:
+    """Density of each z under each component, up to a factor of its row: float64 (z, components)."""
     total = 1 + variances
-    with np.errstate(divide="ignore"):
-        log = np.log(weights) - 0.5 * np.log(total) - 0.5 * z[:, None] ** 2 / total
+    log = -0.5 * np.log(total) - 0.5 * z[:, None] ** 2 / total
     log -= log.max(axis=1, keepdims=True)
-    np.exp(log, out=log)
-    share: Floats = log / log.sum(axis=1, keepdims=True)
-    return share
+    density: Floats = np.exp(log, out=log)
+    return density
 
 
-def prior_weights(z: Floats, variances: Floats, rounds: int = 2000, tolerance: float = 1e-7) -> Floats:
+def prior_weights(z: Floats, variances: Floats, rounds: int = 2000, tolerance: float = 1e-6) -> Floats:
     """Weights of the components by penalised EM on |z| in bins."""
     bins, member, count = np.unique((np.abs(z) / BIN).astype(np.int64), return_inverse=True, return_counts=True)
     centre = np.bincount(member, np.abs(z), minlength=bins.size) / count
+    density = likelihoods(centre, variances)
     weights = np.full(variances.size, 1 / variances.size)
     penalty = np.zeros(variances.size)
     penalty[0] = NULL_PENALTY - 1
     for _ in range(rounds):
-        updated = count @ responsibilities(centre, variances, weights) + penalty
+        updated = weights * ((count / (density @ weights)) @ density) + penalty
         updated /= updated.sum()
-        moved_by = float(np.abs(updated - weights).max())
+        change = float(np.abs(updated - weights).max())
         weights = updated
-        if moved_by < tolerance:
+        if change < tolerance:
             break
     return weights
 

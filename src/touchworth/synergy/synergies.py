@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from touchworth.errors import DataError, RequestError, not_one_of
 from touchworth.games.dividends import facet_links, game_values, moebius
-from touchworth.games.game import Game, coalition_labels, find_coalition
+from touchworth.games.game import Game, Kind, coalition_labels, find_coalition
+from touchworth.journeys.build import Journeys
 from touchworth.results import Result
 from touchworth.sources.records import Sessions
 from touchworth.synergy.bitmaps import pack_sessions
 from touchworth.synergy.clusters import BucketCounts, count_buckets
 from touchworth.synergy.impact import Impact, WhatIf, impact_of, reach_more
 from touchworth.synergy.inference import Fdr, Inference, infer
+from touchworth.synergy.journeys import journey_sessions
 from touchworth.synergy.mining import Method, Prediction, mine
 from touchworth.synergy.statistics import SCALES, Scale, Statistics, dividend_statistics, moved
 from touchworth.synergy.threads import Progress
@@ -112,8 +114,9 @@ class Synergies(Result):
 
 
 def synergies(
-    game: Sessions | Game,
+    game: Sessions | Journeys | Game,
     *,
+    kind: Kind = "rate",
     max_size: int = 3,
     min_support: float = 0.01,
     scale: Scale = "rate",
@@ -131,8 +134,12 @@ def synergies(
     Parameters
     ----------
     game
-        Sessions (`read_sessions`, or `journey_sessions` of journeys), or a game: counted elsewhere, or a table of
-        values, which has dividends but no errors.
+        Sessions (`read_sessions`), journeys (`read_events`, `read_paths`; their channels are the players), or a game:
+        counted elsewhere, or a table of values (`read_game`), which has dividends but no errors.
+    kind
+        Of journeys: ``rate`` (v(S) = conversion rate of the journeys that hold S), ``conversions`` (conversions of
+        those within S, whose dividends are the conversions of the exact set) or ``markov`` (P(convert) with only S
+        acting).
     max_size
         Largest coalition, 1 or more; no upper limit.
     min_support
@@ -159,6 +166,8 @@ def synergies(
     Source: Harsanyi 1963 for dividends; ``docs/synergy.md`` for the statistics.
     """
     check_request(max_size, min_support, scale, level, fdr, winsorize)
+    if isinstance(game, Journeys):
+        game = journey_sessions(game)
     if isinstance(game, Game):
         return judge_game(game, scale=scale, level=level, fdr=fdr, threads=threads, progress=progress)
     if game.converted is None and game.value is None:
