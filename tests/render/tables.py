@@ -21,7 +21,8 @@ def coalition_table(coalitions, total):
         q = None if size == 1 or weak or not error else float(min(1.0, np.exp(-0.5 * (synergy / error) ** 2)))
         rows.append(
             {
-                "coalition": name, "size": size, "support": float(n), "support_share": n / total, "conversions": float(s),
+                "coalition": name, "size": size, "support": float(n), "support_share": n / total,
+                "conversions": float(s),
                 "rate": numbers["v"], "dividend": numbers["dividend"],
                 "dividend_std_error": numbers["std_error_dividend"], "synergy": synergy, "std_error": error,
                 "ci_low": synergy - 1.96 * error, "ci_high": synergy + 1.96 * error,

@@ -114,7 +114,12 @@ def credit_bars(
         figure, look, height=470, title=unit.title, note="; ".join(notes), legend=len(asked) > 1, barmode="overlay",
         hovermode="closest",
     )  # fmt: skip
-    figure.update_layout(legend={"itemwidth": 30})
+    if len(asked) > 6:
+        # Rows of a legend above would run into the title.
+        figure.update_layout(
+            legend={"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top"},
+            margin_t=figure.layout.margin.t - 24,
+        )
     figure.update_xaxes(
         **positions(shown, 16), showgrid=False, zeroline=False, range=[-0.55, len(shown) - 0.45], title_text="channel"
     )

@@ -110,7 +110,7 @@ def finish(
 
     `note` is one quiet line below the title; `more` goes to the layout.
     """
-    top = 14 + 28 * bool(title) + 16 * bool(note) + 24 * legend
+    top = 14 + 28 * bool(title) + 22 * bool(note) + 24 * legend
     figure.update_layout(
         template="none",
         height=height,
@@ -118,9 +118,12 @@ def finish(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "size": 13, "color": theme.ink},
-        title={"text": f"<b>{escape(title, quote=False)}</b>" if title else "",
-               "subtitle": {"text": escape(note, quote=False), "font": {"size": 12, "color": theme.muted}}, "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container",
-               "yanchor": "top", "pad": {"t": 8, "l": 8}, "font": {"size": 16}},
+        title={
+            "text": f"<b>{escape(title, quote=False)}</b>" if title else "",
+            "font": {"size": 16}, "pad": {"t": 8, "l": 8},
+            "subtitle": {"text": escape(note, quote=False), "font": {"size": 12, "color": theme.muted}},
+            "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top",
+        },
         showlegend=legend,
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)",
                 "font": {"size": 12}},

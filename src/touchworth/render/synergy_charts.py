@@ -12,7 +12,7 @@ from typing import Any
 
 from touchworth.errors import not_one_of
 from touchworth.games.game import DELIMITER
-from touchworth.render.palette import Theme, empty, finish, label, positions, theme_named
+from touchworth.render.palette import Theme, empty, finish, label, positions, shorten, theme_named
 from touchworth.render.units import Unit, column, unit_named
 
 __all__ = ["network", "upset", "value_volume", "waterfall"]
@@ -83,6 +83,15 @@ def hover(row: Row, measure: str, dividend: Unit, rate: Unit) -> str:
     if row.low_evidence:
         lines.append("low evidence: fewer than 10 conversions or non-conversions")
     return "<br>".join(lines)
+
+
+def short(members: Sequence[str], length: int) -> str:
+    """Name of a coalition in about so many letters: every member keeps its part of them."""
+    whole = DELIMITER.join(members)
+    if len(whole) <= length:
+        return whole
+    each = max(7, (length - 3 * (len(members) - 1)) // len(members))
+    return DELIMITER.join(shorten(name, each) for name in members)
 
 
 def whiskers(rows: Sequence[Row], unit: Unit, theme: Theme) -> dict[str, Any]:
@@ -357,7 +366,7 @@ def value_volume(
     )  # fmt: skip
     for row, (across, up, anchor) in spread(front, labels):
         figure.add_annotation(
-            x=log10(row.support or 1.0), y=row.value * dividend.factor, text=label(row.coalition, 32),
+            x=log10(row.support or 1.0), y=row.value * dividend.factor, text=label(short(row.members, 34), None),
             showarrow=True, arrowhead=0, arrowwidth=1, arrowcolor=look.grid, ax=across, ay=up, xanchor=anchor,
             font={"size": 11, "color": look.ink},
         )  # fmt: skip
@@ -442,7 +451,12 @@ def waterfall(
         )
     )  # fmt: skip
     finish(figure, look, height=110 + 30 * len(names), title=title, note="each step is the dividend of one part")
-    figure.update_yaxes(**positions(names, 44), autorange="reversed", showgrid=False, zeroline=False)
+    figure.update_yaxes(
+        **positions([short(text.split(DELIMITER), 48) for text in names], 60),
+        autorange="reversed",
+        showgrid=False,
+        zeroline=False,
+    )
     low, high = reach_of(values)
     pad = 0.13 * (high - low or 1.0)
     figure.update_xaxes(
