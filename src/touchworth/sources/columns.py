@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from touchworth.errors import RequestError, not_one_of
@@ -169,16 +170,29 @@ def by_content(role: str, sample: Sample, free: Sequence[str]) -> list[str]:
 
 
 def is_binary(name: str, sample: Sample) -> bool:
-    """Whether every example of a column is a flag; no example disproves nothing."""
-    return first_odd(name, sample) is None
+    """Whether the examples of a column are flags: most of them, and no other number; no example disproves nothing."""
+    return mostly(sample.cells[name], lambda cell: is_flag(cell, sample.types[name])) and not other_numbers(
+        name, sample
+    )
 
 
-def first_odd(name: str, sample: Sample) -> str | None:
-    """The first example of a column that is no flag, or None."""
-    cells = sample.cells[name]
-    if is_number_type(sample.types[name]):
-        return next((cell for cell in cells if float(cell) not in (0, 1)), None)
-    return next((cell for cell in cells if cell.lower() not in FLAGS), None)
+def is_flag(cell: str, kind: str) -> bool:
+    """Whether a cell is a flag."""
+    return float(cell) in (0, 1) if is_number_type(kind) else cell.lower() in FLAGS
+
+
+def other_numbers(name: str, sample: Sample) -> list[str]:
+    """The examples of a column that are finite numbers, but neither 0 nor 1."""
+    kind = sample.types[name]
+    return [
+        cell for cell in sample.cells[name] if not is_flag(cell, kind) and is_number(cell) and isfinite(float(cell))
+    ]
+
+
+def odd_example(name: str, sample: Sample) -> str:
+    """An example of a column that is no flag, a number if there is one; "" where all are flags."""
+    odd = other_numbers(name, sample) or [c for c in sample.cells[name] if not is_flag(c, sample.types[name])]
+    return odd[0] if odd else ""
 
 
 def find_target(sample: Sample, taken: Iterable[str]) -> str | None:

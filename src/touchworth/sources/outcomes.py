@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from touchworth.errors import DataError, RequestError
-from touchworth.sources.columns import Sample, find_target, first_odd, is_binary, is_number, mostly
+from touchworth.sources.columns import Sample, find_target, is_binary, is_flag, is_number, other_numbers
 from touchworth.sources.encode import hash_texts
 from touchworth.sources.expressions import flag_sql, number_sql, text_sql
 from touchworth.sources.kinds import is_number_type
@@ -169,27 +169,13 @@ def settle_plan(
 
 def numbers_are_meant(target: str, sample: Sample) -> bool:
     """Whether a named target is a real one, by its examples; neither flags nor numbers are refused."""
-    if is_binary(target, sample):
-        return False
-    cells = sample.cells[target]
-    if any(is_finite(cell) and float(cell) not in (0, 1) for cell in cells):
-        return True
-    if not mostly(cells, lambda cell: is_number(cell) or first_odd(target, one_cell(target, cell, sample)) is None):
-        shown = ", ".join(dict.fromkeys(repr(cell) for cell in cells if not is_number(cell)))[:80]
+    cells, kind = sample.cells[target], sample.types[target]
+    if cells and not any(is_flag(cell, kind) or is_number(cell) for cell in cells):
+        shown = ", ".join(list(dict.fromkeys(map(repr, cells)))[:5])
         raise RequestError(
             f"the target {target!r} holds {shown}; it must hold 0 and 1 (or yes and no, true and false), or numbers"
         )
-    return False
-
-
-def one_cell(name: str, cell: str, sample: Sample) -> Sample:
-    """A sample of one example."""
-    return Sample({name: [cell]}, {name: sample.types[name]})
-
-
-def is_finite(cell: str) -> bool:
-    """Whether a text is a finite number."""
-    return is_number(cell) and bool(np.isfinite(float(cell)))
+    return bool(other_numbers(target, sample))
 
 
 def refuse_two_values(columns: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from touchworth.errors import DataError, RequestError
 from touchworth.kernels import kernel
-from touchworth.sources.columns import Sample, first_odd, sample_of
+from touchworth.sources.columns import Sample, is_binary, odd_example, sample_of
 from touchworth.sources.events import check_options, named_rows, select
 from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql
 from touchworth.sources.outcomes import (
@@ -181,11 +181,10 @@ def find_players(tables: Tables, sample: Sample, plan: Plan, left: dict[str, str
     for name in tables.columns:
         if name in plan.columns.values():
             continue
-        odd = first_odd(name, sample)
-        if odd is None:
+        if is_binary(name, sample):
             found.append(name)
         else:
-            left[name] = shorten(odd)
+            left[name] = shorten(odd_example(name, sample))
     if not found:
         raise RequestError(
             f"no column of {tables.names[0]} besides {', '.join(map(repr, plan.columns.values()))} holds only 0 and 1 "
