@@ -96,10 +96,10 @@ def test_players_without_a_coalition_come_last():
 @pytest.mark.parametrize(
     ("coalitions", "values", "sentence"),
     [
-        (["a", "ab"], [1, 2], "coalition 'a & b' has a value but its part 'b' has none; add a row for 'b', since every"),
+        (["a", "ab"], [1, 2], "coalition 'a & b' has a value but its part 'b' has none; add a row for 'b', since"),
         (["b", "ab"], [1, 2], "coalition 'a & b' has a value but its part 'a' has none"),
-        (["a", "b", "c", "ab", "ac", "abc"], range(6), "coalition 'a & b & c' has a value but its part 'b & c' has none"),
-        (["a", "b", "c", "bc", "ac", "abc"], range(6), "coalition 'a & b & c' has a value but its part 'a & b' has none"),
+        (["a", "b", "c", "ab", "ac", "abc"], range(6), "'a & b & c' has a value but its part 'b & c' has none"),
+        (["a", "b", "c", "bc", "ac", "abc"], range(6), "'a & b & c' has a value but its part 'a & b' has none"),
         (["a", "b", "ac"], range(3), "coalition 'a & c' has a value but its part 'c' has none"),
         (["a", "b", "ab", "c", "ba"], range(5), r"coalition 'a & b' stands twice in the table \(rows 3 and 5\)"),
         (["a", "a"], [1, 1], r"coalition 'a' stands twice in the table \(rows 1 and 2\); give each coalition once"),

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import comb
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,14 +111,13 @@ def interaction_index(
         raise RequestError(
             f"there are {dividends.size:,} dividends for {game.size.size:,} coalitions; one each is needed"
         )
-    index = cast(Index, name)
-    k = 1 if index in ("sv", "bv") else order
+    k = 1 if name in ("sv", "bv") else order
     largest = int(game.size[-1]) if game.size.size else 0
     wanted = int(np.searchsorted(game.size, k, side="right"))
-    weights = size_weights(index, k, largest)
+    weights = size_weights(name, k, largest)
     facets = facet_links(game) if links is None else links
     values = weigh_supersets(facets, game.size, dividends.astype(np.float64), weights, wanted)
-    return IndexValues(index, k, np.arange(wanted), values)
+    return IndexValues(name, k, np.arange(wanted), values)
 
 
 def size_weights(name: Index, order: int, largest: int) -> NDArray[np.float64]:
@@ -208,14 +207,15 @@ def index_table(game: Game, values: Sequence[IndexValues]) -> Any:
 
 def is_complete(game: Game) -> bool:
     """Whether the family holds every coalition of the players."""
-    return int(game.size.size) == 2 ** len(game.players) - 1
+    coalitions: int = game.size.size
+    return bool(coalitions == 2 ** len(game.players) - 1)
 
 
 def truncation_notice(game: Game, dividends: NDArray[np.float64] | None = None) -> str | None:
     """Sentence that says of which game the indices are, where coalitions are left out; None for a complete family.
 
-    With the `dividends` of a conversions game the sentence gives the share of the conversions that is left out, and there
-    is none where nothing is.
+    With the `dividends` of a conversions game the sentence gives the share of the conversions that is left out; where
+    nothing is, there is no sentence.
     """
     if is_complete(game):
         return None

@@ -79,9 +79,8 @@ def game_of_values(players: Sequence[str], coalitions: Coalitions, values: Array
         raise DataError(f"coalition {_name(players, items, offsets, repeating)!r} names a player twice; once is enough")
     bad = np.flatnonzero(~np.isfinite(v))
     if bad.size:
-        raise DataError(
-            f"the value of coalition {_name(players, items, offsets, bad[0])!r} is {v[bad[0]]}; it must be a finite number"
-        )
+        name = _name(players, items, offsets, bad[0])
+        raise DataError(f"the value of coalition {name!r} is {v[bad[0]]}; it must be a finite number")
     order = np.argsort(sizes, kind="stable")
     empty, order = np.split(order, [np.count_nonzero(sizes == 0)])
     if empty.size > 1:
@@ -201,15 +200,16 @@ def sort_members(offsets: Ints, members: Positions) -> int:
 @kernel
 def child_of(trie: Trie, position: int, member: int) -> int:
     """Position of the coalition at `position` with a member of a later rank; -1 where there is none."""
-    first = trie.child_start[position]
-    low, high = first, first + trie.child_count[position]
+    low = int(trie.child_start[position])
+    end = low + int(trie.child_count[position])
+    high = end
     while low < high:
         middle = (low + high) // 2
         if trie.last[middle] < member:
             low = middle + 1
         else:
             high = middle
-    if low < first + trie.child_count[position] and trie.last[low] == member:
+    if low < end and trie.last[low] == member:
         return low
     return -1
 
@@ -265,10 +265,11 @@ def _as_arrays(players: tuple[str, ...], coalitions: Coalitions) -> tuple[Ints, 
         offsets, items = np.asarray(coalitions[0], np.int64), np.asarray(coalitions[1])
         if items.size and not 0 <= items.min() <= items.max() < len(players):
             raise RequestError(
-                f"coalitions have members {items.min()}..{items.max()}; they must be indices of the {len(players)} players"
+                f"coalitions have members {items.min()}..{items.max()}; they must be indices of the {len(players)} "
+                "players"
             )
         return offsets, items.astype(np.int32)
-    groups: Sequence[Collection[str]] = coalitions  # type: ignore[assignment]
+    groups: Sequence[Collection[str]] = coalitions
     offsets = np.zeros(len(groups) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, groups), np.int64, len(groups)), out=offsets[1:])
     index = {name: player for player, name in enumerate(players)}
@@ -277,9 +278,8 @@ def _as_arrays(players: tuple[str, ...], coalitions: Coalitions) -> tuple[Ints, 
     if unknown.size:
         where = int(np.searchsorted(offsets, unknown[0], side="right")) - 1
         stranger = list(groups[where])[unknown[0] - offsets[where]]
-        raise DataError(
-            f"coalition {DELIMITER.join(groups[where])!r} names {stranger!r}, which is none of the players {_few(players)}"
-        )
+        coalition = DELIMITER.join(groups[where])
+        raise DataError(f"coalition {coalition!r} names {stranger!r}, which is none of the players {_few(players)}")
     return offsets, members
 
 
@@ -307,8 +307,8 @@ def _build_trie(
     Coalitions of one size are ordered by (position of the prefix, last member): children become contiguous.
     """
     sizes = np.diff(offsets)[order]
-    links = [np.zeros(order.size, np.int32) for _ in range(4)]
-    trie = Trie(*links, retained)
+    parent, last, child_start, child_count = (np.zeros(order.size, np.int32) for _ in range(4))
+    trie = Trie(parent, last, child_start, child_count, retained)
     order = order.copy()
     start = 0
     while start < order.size:
@@ -318,18 +318,18 @@ def _build_trie(
         up = np.full(chosen.size, -1, np.int64)
         if size > 1:
             up = find_members(trie, *_prefixes(offsets, members, chosen, size))
-        if up.size and size > 1 and up.min() < 0:
+        if size > 1 and up.min() < 0:
             orphan = members[offsets[chosen[up.argmin()]] :][:size]
             raise _missing(names, orphan, orphan[:-1])
-        last = members[offsets[chosen] + size - 1]
-        key = (up + 1) * len(names) + last
+        member = members[offsets[chosen] + size - 1]
+        key = (up + 1) * len(names) + member
         by_key = np.argsort(key, kind="stable")
         _check_once(names, offsets, members, chosen, by_key, key)
         order[start:stop], up = chosen[by_key], up[by_key]
-        trie.parent[start:stop], trie.last[start:stop] = up, last[by_key]
+        parent[start:stop], last[start:stop] = up, member[by_key]
         if size > 1:
             parents, first, count = np.unique(up, return_index=True, return_counts=True)
-            trie.child_start[parents], trie.child_count[parents] = start + first, count
+            child_start[parents], child_count[parents] = start + first, count
         start = stop
     return trie, order
 
@@ -386,4 +386,6 @@ def _name(players: tuple[str, ...], items: NDArray[np.int32], offsets: Ints, row
 
 def _few(names: Iterable[str], most: int = 10) -> str:
     shown = list(names)
-    return ", ".join(repr(name) for name in shown[:most]) + (f", ... ({len(shown)} in all)" if len(shown) > most else "")
+    return ", ".join(repr(name) for name in shown[:most]) + (
+        f", ... ({len(shown)} in all)" if len(shown) > most else ""
+    )
