@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from touchworth.journeys.paths import Paths, paths
     from touchworth.journeys.read import read_events, read_paths
     from touchworth.journeys.validate import validate
-    from touchworth.synergy.synergies import Synergies, synergies
     from touchworth.sources.records import Sessions
     from touchworth.synergy.read import read_sessions
+    from touchworth.synergy.synergies import Synergies, synergies
 
 
 def __getattr__(name: str) -> Any:

@@ -121,7 +121,7 @@ def read(
     from touchworth.errors import RequestError, not_one_of
     from touchworth.journeys.build import GroupedJourneys
     from touchworth.sources.columns import detect_shape
-    from touchworth.synergy.read import read_game, read_sessions
+    from touchworth.synergy.read import read_sessions
 
     if game not in ("rate", "conversions", "markov"):
         raise not_one_of("--game", game, ("rate", "conversions", "markov"))
@@ -129,7 +129,7 @@ def read(
     if shape is None:
         shape = detect_shape(given.source, table=given.table, query=given.query)
     if shape in JOURNEYS:
-        journeys = read_journeys(given, common, console, dimensions=tuple(dimension or ()))
+        journeys = read_journeys(given, common, console)
         if isinstance(journeys, GroupedJourneys):
             raise RequestError("--by has no meaning for synergies; select rows with --where")
         return journeys
@@ -148,8 +148,11 @@ def read(
         "progress": console.stage,
     }
     if shape == "game":
+        from touchworth.synergy.read import read_game
+
         return read_game(given.source, coalition=coalition, value=given.value, delimiter=delimiter, **shared)
-    sessions = read_sessions(given.source, shape=shape, value=given.value, user=given.user, **named, **shared)
+    asked = {name: column for name, column in named.items() if column}
+    sessions = read_sessions(given.source, shape=shape, value=given.value, user=given.user, **asked, **shared)
     console.notice(describe(sessions.report))
     return sessions
 

@@ -12,7 +12,7 @@ from touchworth.synergy.bitmaps import pack_sessions
 from touchworth.synergy.family import count_family, trie_of
 from touchworth.synergy.threads import Progress, run_threaded
 
-__all__ = ["BucketCounts", "count_buckets"]
+__all__ = ["BucketCounts", "count_buckets", "user_buckets"]
 
 BUCKETS = 100
 
@@ -27,22 +27,30 @@ class BucketCounts:
     total_s: NDArray[np.float64]
 
 
-def count_buckets(
-    sessions: Sessions, game: Game, *, threads: int = 1, progress: Progress | None = None
-) -> BucketCounts:
-    """Count a family by bucket: the hash of the user's id modulo min(100, users).
+def user_buckets(user_hash: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Bucket of each session, and the users of each bucket: the hash of the id modulo min(100, users).
 
     Raises
     ------
     DataError
         All sessions are of one user.
     """
-    assert sessions.user_hash is not None
-    users = np.unique(sessions.user_hash).size
-    if users < 2:
+    users = np.unique(user_hash)
+    if users.size < 2:
         raise DataError("all sessions are of one user; standard errors by user need at least two - leave --user out")
-    buckets = min(BUCKETS, users)
-    bucket = (sessions.user_hash % np.uint64(buckets)).astype(np.int64)
+    buckets = min(BUCKETS, users.size)
+    of_user = (users % np.uint64(buckets)).astype(np.int64)
+    counts = np.bincount(of_user, minlength=buckets).astype(np.float64)
+    return (user_hash % np.uint64(buckets)).astype(np.int64), counts
+
+
+def count_buckets(
+    sessions: Sessions, game: Game, *, threads: int = 1, progress: Progress | None = None
+) -> BucketCounts:
+    """Count a family by bucket of users (see `user_buckets`)."""
+    assert sessions.user_hash is not None
+    bucket, users = user_buckets(sessions.user_hash)
+    buckets = users.size
     order = np.argsort(bucket, kind="stable")
     starts = np.searchsorted(bucket[order], np.arange(buckets + 1))
     trie = trie_of(game)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from touchworth.errors import DataError, RequestError, not_one_of
 from touchworth.games.dividends import facet_links, game_values, moebius
 from touchworth.games.game import Game, Kind, coalition_labels, find_coalition
+from touchworth.games.indices import index_table, interaction_index, truncation_notice
 from touchworth.journeys.build import Journeys
 from touchworth.results import Result
 from touchworth.sources.records import Sessions
@@ -18,7 +19,7 @@ from touchworth.synergy.bitmaps import pack_sessions
 from touchworth.synergy.clusters import BucketCounts, count_buckets
 from touchworth.synergy.impact import Impact, WhatIf, impact_of, reach_more
 from touchworth.synergy.inference import Fdr, Inference, infer
-from touchworth.synergy.journeys import journey_sessions
+from touchworth.synergy.journeys import ExactConversions, conversion_intervals, exact_conversions, journey_sessions
 from touchworth.synergy.mining import Method, Prediction, mine
 from touchworth.synergy.statistics import SCALES, Scale, Statistics, dividend_statistics, moved
 from touchworth.synergy.threads import Progress
@@ -103,6 +104,15 @@ class Synergies(Result):
         empty = empty_value(self.game, self.scale)
         return ([Part("(all sessions)" if self.game.kind == "rate" else "(nobody)", 0, empty)] if empty else []) + parts
 
+    def index(self, name: str, order: int = 1) -> pa.Table:
+        """Values and interaction indices from the same dividends: coalition, size, index, order, value.
+
+        `name` is one of ``sv``, ``bv``, ``sii``, ``k-sii``, ``stii``, ``fsii``, ``bii``; `order` the largest size (see
+        `touchworth.games.indices`). Indices of data games use the synergy reading, those of a table its values as
+        given; a family that is cut at a size or a support gives those of the cut game (`truncation_notice`).
+        """
+        return index_table(self.game, [interaction_index(self.game, self.dividends, name, order)])
+
     def reach_more(self, coalition: Iterable[str], added: str, share: float = 0.1) -> WhatIf:
         """What `share` more of the sessions that hold the others would bring if they also reached `added`.
 
@@ -166,8 +176,16 @@ def synergies(
     Source: Harsanyi 1963 for dividends; ``docs/synergy.md`` for the statistics.
     """
     check_request(max_size, min_support, scale, level, fdr, winsorize)
+    if kind not in ("rate", "conversions", "markov"):
+        raise not_one_of("--game", kind, ("rate", "conversions", "markov"))
+    if kind != "rate" and not isinstance(game, Journeys):
+        raise RequestError(f"--game {kind} is for journeys; give events or paths")
     if isinstance(game, Journeys):
         game = journey_sessions(game)
+        if kind == "conversions":
+            counted = mine_sessions(game, max_size, min_support, threads, memory_limit, method, progress, report)
+            exact = exact_conversions(game, counted)
+            return judge_values(exact.game, level, game.report.notices, exact)
     if isinstance(game, Game):
         return judge_game(game, scale=scale, level=level, fdr=fdr, threads=threads, progress=progress)
     if game.converted is None and game.value is None:
@@ -444,14 +462,16 @@ def support_only(game: Game, sessions: Sessions) -> Synergies:
     return Synergies(table, game, order, np.zeros(game.size.size), "rate", 0.95, summary)
 
 
-def judge_values(game: Game, level: float) -> Synergies:
-    """Dividends of a game given by its values; it has no sampling error of its own.
+def judge_values(
+    game: Game, level: float, notices: Iterable[str] = (), exact: ExactConversions | None = None
+) -> Synergies:
+    """Dividends of a game given by its values, which has no sampling error of its own, or by conversions of exact sets.
 
-    ``dividend`` has v(empty) = 0, ``synergy`` the game's own v(empty); they are equal where that is 0.
+    ``dividend`` has v(empty) = 0, ``synergy`` the game's own v(empty); they are equal where that is 0. Conversions of
+    an exact set have an error and an interval, but no test: that they are not 0 is no news.
     """
     links = facet_links(game)
     values = game_values(game)
-    dividend = moebius(game, links, values, 0.0)
     synergy = moebius(game, links, values, game.empty_value)
     labels = coalition_labels(game)
     order = result_order(synergy, game.size >= 2, labels)
@@ -461,7 +481,7 @@ def judge_values(game: Game, level: float) -> Synergies:
         "coalition": labels.take(pa.array(order)),
         "size": pa.array(game.size[order].astype(np.int64)),
         "rate": pa.array(values[order]),
-        "dividend": pa.array(dividend[order]),
+        "dividend": pa.array(moebius(game, links, values, 0.0)[order]),
         "synergy": pa.array(synergy[order]),
         "low_evidence": pa.nulls(order.size, pa.bool_()),
         "front_rank": pa.nulls(order.size, pa.int64()),
@@ -470,8 +490,21 @@ def judge_values(game: Game, level: float) -> Synergies:
         columns["support"] = count_column(game.n[order])
         columns["support_share"] = pa.array(game.n[order] / game.total_n)
         columns["conversions"] = count_column(game.s[order])
+    if exact is not None:
+        low, high, few = conversion_intervals(exact, game.total_n, level)
+        columns["low_evidence"] = pa.array(few[order])
+        columns |= {
+            name: number_column(numbers[order])
+            for name, numbers in (
+                ("dividend_std_error", exact.std_error),
+                ("std_error", exact.std_error),
+                ("ci_low", low),
+                ("ci_high", high),
+            )
+        }
     table = pa.table(columns)
-    return Synergies(table, game, order, synergy, "rate", level, base_summary(game, table) | {"notices": []})
+    summary = base_summary(game, table) | {"notices": list(notices)}
+    return Synergies(table, game, order, synergy, "rate", level, summary)
 
 
 def empty_value(game: Game, scale: Scale) -> float:
@@ -507,6 +540,9 @@ def summary_of(
             f"{low:,} of {len(table):,} coalitions have little evidence (fewer than 10 conversions or 10 sessions "
             "without one); they are listed after the others and not tested"
         )
+    cut = truncation_notice(game)
+    if cut is not None:
+        notices.append(cut)
     return base_summary(game, table) | {
         "mean": game.total_s / game.total_n,
         "total": game.total_s,
