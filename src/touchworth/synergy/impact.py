@@ -123,13 +123,12 @@ def reach_more(game: Game, coalition: tuple[str, ...], added: str, share: float,
             f"{share:.0%} of them; ask for a smaller share"
         )
     with_rate, without_rate = s / n, wide_s / wide_n
-    apart_rate = (wide_s - s) / left
-    with_variance = max(q / n - with_rate**2, 0) / n
-    apart_variance = max((wide_q - q) / left - apart_rate**2, 0) / left
-    # v(S) - v(S without j) is the part of those without j times the difference of the two disjoint groups.
-    error = left / wide_n * np.sqrt(with_variance + apart_variance)
+    # Influence of a session on the difference: h y - g, with one h and g for those that hold j and one for the others.
+    h, g = 1 / n - 1 / wide_n, with_rate / n - without_rate / wide_n
+    variance = q * h**2 - 2 * s * h * g + n * g**2
+    variance += ((wide_q - q) - 2 * (wide_s - s) * without_rate + left * without_rate**2) / wide_n**2
     difference = with_rate - without_rate
-    reach = normal_quantile(level) * float(error)
+    reach = normal_quantile(level) * float(np.sqrt(max(variance, 0.0)))
     return WhatIf(
         coalition=DELIMITER.join(sorted(coalition)),
         added=added,
