@@ -395,8 +395,6 @@ def test_nothing_to_use(tmp_path):
 def test_bad_options(tmp_path):
     with pytest.raises(RequestError, match=r"--max-rejects is 2; it must be a share"):
         sessions_of(tmp_path, csv_of(), max_rejects=2)
-    with pytest.raises(RequestError, match=r"--shape is 'wide'; it must be one of 'sessions'"):
-        tw.read_sessions(tmp_path / "sessions.csv", shape="wide")
 
 
 # --- bits -------------------------------------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ __all__ = [
     "judge_outcomes",
     "name_columns",
     "outcome_sql",
+    "plan_as_numbers",
     "settle_plan",
-    "target_is_real",
 ]
 
 ROLES = ("target", "value", "order_value", "user", "weight")
@@ -267,8 +267,8 @@ def judge_outcomes(batch: pa.RecordBatch, plan: Plan) -> Outcomes:
     return Outcomes(converted, value, weight, user_hash, status, ignored)
 
 
-def join_outcomes(chunks: Sequence[Outcomes], kept: NDArray[np.bool_] | None) -> Outcomes:
-    """The chunks one after the other, of the rows that are kept (None: all)."""
+def join_outcomes(chunks: Sequence[Outcomes], kept: NDArray[np.bool_ | np.int64] | None) -> Outcomes:
+    """The chunks one after the other, of the rows that are kept (None: all), without their status."""
 
     def joined(name: str) -> Any:
         found = [getattr(chunk, name) for chunk in chunks]
@@ -319,9 +319,29 @@ def check_outcomes(outcome: Outcomes, plan: Plan, rows: int, rows_read: int) -> 
     )
 
 
-def target_is_real(tables: Tables, plan: Plan) -> list[str]:
-    """Numbers other than 0 and 1 in a target that was taken for a flag (at most 3); none where it is one."""
-    return examples(tables, plan.columns["target"], numbers=True)[:3]
+def plan_as_numbers(tables: Tables, plan: Plan, statuses: Iterable[NDArray[np.uint8]]) -> Plan | None:
+    """The plan with a real target, where one that was taken for a flag holds other numbers; None where all is well.
+
+    Raises
+    ------
+    RequestError
+        The target was only detected, or a column of values is named beside it.
+    """
+    if "target" not in plan.columns or plan.real or not any((one == TARGET_NO_FLAG).any() for one in statuses):
+        return None
+    name = plan.columns["target"]
+    numbers = examples(tables, name, numbers=True)[:3]
+    if not numbers:
+        return None
+    shown = ", ".join(numbers)
+    if "target" in plan.detected:
+        raise RequestError(
+            f"the column {name!r} has the name of a target, but holds {shown} beside 0 and 1; name the target with "
+            "--target (this one to use its numbers)"
+        )
+    refuse_two_values(plan.columns)
+    tables.notices.append(f"the target {name!r} holds {shown} beside 0 and 1: its numbers are the target")
+    return Plan(plan.columns, plan.detected, real=True)
 
 
 def examples(tables: Tables, name: str, *, numbers: bool) -> list[str]:

@@ -22,12 +22,11 @@ from touchworth.sources.outcomes import (
     join_outcomes,
     judge_outcomes,
     outcome_sql,
-    refuse_two_values,
+    plan_as_numbers,
     settle_plan,
-    target_is_real,
 )
 from touchworth.sources.records import ReadReport, Sessions
-from touchworth.sources.rejects import LEFT_OUT, PLAYER_NO_FLAG, TARGET_NO_FLAG, Rejects
+from touchworth.sources.rejects import LEFT_OUT, PLAYER_NO_FLAG, Rejects
 from touchworth.sources.tables import Part, Tables, need_column, open_tables
 
 __all__ = ["load_sessions"]
@@ -139,7 +138,10 @@ def load_sessions(
         tables.use([*candidates, *plan.columns.values(), *wanted])
         wide = Wide(candidates, frozenset(named), [])
         read_parts(tables, wide, plan, wanted, collector, progress)
-        plan = reread_as_numbers(tables, wide, plan, wanted, collector)
+        numbers = plan_as_numbers(tables, plan, [chunk.outcome.status for part in wide.chunks for chunk in part])
+        if numbers is not None:
+            plan = numbers
+            read_parts(tables, wide, plan, wanted, collector, progress)
         judge_players(tables, wide, max_rejects, left)
         rows_read = settle_rows(tables, wide, plan, collector)
         if left:
@@ -271,28 +273,6 @@ def encode_batch(batch: pa.RecordBatch, players: int, plan: Plan) -> Chunk:
             if holds.any():
                 found[i] = np.packbits(holds, bitorder="little")
     return Chunk(bits, blank, odd, judge_outcomes(batch, plan))
-
-
-def reread_as_numbers(tables: Tables, wide: Wide, plan: Plan, where: Mapping[str, str], rejects: Rejects) -> Plan:
-    """Read again where a target that was taken for a flag holds other numbers: it is a real one, if it was named."""
-    if "target" not in plan.columns or plan.real:
-        return plan
-    if not any(bool((chunk.outcome.status == TARGET_NO_FLAG).any()) for part in wide.chunks for chunk in part):
-        return plan
-    numbers = target_is_real(tables, plan)
-    if not numbers:
-        return plan
-    name = plan.columns["target"]
-    if "target" in plan.detected:
-        raise RequestError(
-            f"the column {name!r} has the name of a target, but holds {', '.join(numbers)} beside 0 and 1; name the "
-            "target with --target (this one to use its numbers)"
-        )
-    refuse_two_values(plan.columns)
-    tables.notices.append(f"the target {name!r} holds {', '.join(numbers)} beside 0 and 1: its numbers are the target")
-    plan = Plan(plan.columns, plan.detected, real=True)
-    read_parts(tables, wide, plan, where, rejects, None)
-    return plan
 
 
 def judge_players(tables: Tables, wide: Wide, max_rejects: float, left: dict[str, str]) -> None:

@@ -32,7 +32,7 @@ from touchworth.output import TEMPORARY
 from touchworth.sources.lines import Records, cells_of, copy_sound, records_of_csv, records_of_lines
 from touchworth.sources.rejects import NOT_JSON, REASONS, Reject, Rejects
 
-__all__ = ["Part", "Tables", "need_column", "open_tables", "text"]
+__all__ = ["Part", "Tables", "find_files", "need_column", "open_tables", "text"]
 
 DELIMITERS = (",", ";", "\t", "|")
 # The most that is looked at to find the header, the delimiter and examples of each column.
@@ -548,18 +548,41 @@ _spooled: tuple[BinaryIO, Path] | None = None
 
 def open_name(tables: Tables, name: str, table: str | None, query: str | None) -> None:
     """Add the part or parts that a name stands for."""
+    for place, shown in files_of_name(name):
+        add_file(tables, place, shown, table, query)
+
+
+def files_of_name(name: str) -> list[tuple[Path, str]]:
+    """Files that a name, a glob or ``-`` stands for, each with the name to show."""
     if name == "-":
-        add_file(tables, standard_input(), "-", table, query)
-        return
+        return [(standard_input(), "-")]
     place = Path(name)
     if place.exists() or not glob.has_magic(name):
-        add_file(tables, place, name, table, query)
-        return
+        return [(place, name)]
     found = sorted(one for one in glob.glob(name, recursive=True) if Path(one).is_file())
     if not found:
         raise DataError(f"no file matches {name!r}; check the pattern and the folder")
-    for one in found:
-        add_file(tables, Path(one), one, table, query)
+    return [(Path(one), one) for one in found]
+
+
+def find_files(source: Any) -> list[tuple[Path, str]]:
+    """Readable files of a source that must be files: a name, a glob, ``-`` or a list of them.
+
+    Raises
+    ------
+    RequestError, DataError
+        A frame, an empty list, or a file that is missing or empty.
+    """
+    names = source if isinstance(source, list | tuple) else [source]
+    if not names:
+        raise RequestError("the list of sources is empty; name at least one file")
+    for name in names:
+        if not isinstance(name, str | os.PathLike):
+            raise RequestError(f"the source is a {kind_of_frame(name)}; this shape is read from text files only")
+    found = [one for name in names for one in files_of_name(os.fspath(name))]
+    for place, name in found:
+        check_file(place, name)
+    return found
 
 
 def add_file(tables: Tables, place: Path, name: str, table: str | None, query: str | None) -> None:
