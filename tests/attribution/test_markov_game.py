@@ -10,7 +10,7 @@ from tests.attribution.test_markov import chain_of, matrices, random_journeys
 from tests.games.families import coalitions_of, dictionary, subsets
 from touchworth.attribution import markov
 from touchworth.attribution.markov import make_chain, solve_removal
-from touchworth.attribution.markov_game import joint_removal, markov_game, markov_shapley
+from touchworth.attribution.markov_game import game_of_journeys, joint_removal, markov_game, markov_shapley
 from touchworth.errors import RequestError
 from touchworth.games.dividends import dividends_of
 from touchworth.games.indices import interaction_index, is_complete, truncation_notice
@@ -246,3 +246,91 @@ def test_a_chain_of_nothing():
     assert found.game.size.size == 0
     assert markov_shapley(chain).phi.size == 0
     assert joint_removal(chain, []) == (0.0, 0.0)
+
+
+# journeys --------------------------------------------------------------------------------------------------------
+
+
+def journeys_of(tmp_path, rows):
+    file = tmp_path / "paths.csv"
+    file.write_text("path,conversions,nulls\n" + "".join(f"{path},{c},{n}\n" for path, (c, n) in rows.items()))
+    return tw.read_paths(file, path="path", conversions="conversions", nulls="nulls")
+
+
+@pytest.mark.parametrize("order", [1, 5])
+def test_the_game_of_journeys_is_that_of_their_chain(tmp_path, order):
+    journeys = journeys_of(tmp_path, path_table(8))
+    credit = tw.attribute(journeys, models=["markov"], order=order)
+    assert credit.markov is not None
+    expected = markov_game(credit.markov.chain, credit.channels, max_size=3)
+    found = game_of_journeys(journeys, order=order, max_size=3)
+    assert found.game.values == pytest.approx(expected.game.values, rel=1e-12)
+    assert found.dividends == pytest.approx(expected.dividends, rel=1e-12)
+    assert found.std_error is not None
+    assert game_of_journeys(journeys, order=order, buckets=0).std_error is None
+
+
+def test_errors_of_dividends_at_the_longest_path_are_binomial(tmp_path):
+    rows = {path: (30 * c, 40 * n) for path, (c, n) in path_table(8).items()}
+    found = game_of_journeys(journeys_of(tmp_path, rows), order=5, seed=2)
+    total = sum(c + n for c, n in rows.values())
+    expected = np.sqrt(found.dividends * (1 - found.dividends) / total)
+    assert found.std_error is not None
+    ratio = (found.std_error[expected > 0] / expected[expected > 0]) ** 2
+    # Each is a chi-square of 99 degrees of freedom over 99, spread 0.14.
+    assert abs(ratio.mean() - 1) < 0.1
+    assert (abs(ratio - 1) < 0.6).all()
+    assert not found.std_error[expected == 0].any()
+
+
+def test_why_there_are_no_errors(tmp_path, monkeypatch):
+    rows = {"a > b": (1.5, 2), "b": (1, 1)}
+    found = game_of_journeys(journeys_of(tmp_path, rows))
+    assert found.std_error is None
+    assert "whole" in found.why_not
+    monkeypatch.setattr("touchworth.attribution.markov_game.MAX_REPLICATES", 100)
+    found = game_of_journeys(journeys_of(tmp_path, path_table(8)))
+    assert found.std_error is None
+    assert found.why_not == "31 coalitions are too many to solve for again without each bucket"
+    with pytest.raises(RequestError, match="--order is 0; it must be 1 or more"):
+        game_of_journeys(journeys_of(tmp_path, path_table(8)), order=0)
+
+
+@pytest.mark.simulation
+def test_intervals_of_dividends_cover(tmp_path):
+    """Journeys drawn from a chain of order 1: nominal 95 % intervals of its dividends."""
+    stream = np.random.default_rng(20)
+    step = np.array([[0.0, 0.5, 0.3, 0.2], [0, 0.2, 0.3, 0.1], [0, 0.1, 0.1, 0.3], [0, 0.2, 0.2, 0.2]])
+    convert = np.array([0, 0.15, 0.2, 0.1])
+    n = 4
+    source, target = np.nonzero(step)
+    chain = make_chain(
+        n,
+        np.concatenate([source, [1, 2, 3], [1, 2, 3]]),
+        np.concatenate([target, [n] * 3, [n + 1] * 3]),
+        np.concatenate([step[source, target], convert[1:], 1 - convert[1:] - step[1:].sum(axis=1)]),
+        np.zeros(source.size + 6),
+        np.array([-1, 0, 1, 2]),
+        3,
+    )
+    truth = markov_game(chain, "abc").dividends
+    exits = np.column_stack([step[:, 1:], convert])
+    hits = []
+    for _ in range(80):
+        paths = Counter()
+        for _ in range(1500):
+            path, state = "", 0
+            while True:
+                move = np.searchsorted(np.cumsum(exits[state]), stream.random())
+                if move >= 3:
+                    break
+                path, state = path + "abc"[move], move + 1
+            paths[" > ".join(path), move == 3] += 1
+        rows = {path: (paths[path, True], paths[path, False]) for path, _ in paths}
+        found = game_of_journeys(journeys_of(tmp_path, rows), buckets=50)
+        assert found.std_error is not None
+        estimate = dict(coalitions_of(found.game, found.dividends))
+        error = dict(coalitions_of(found.game, found.std_error))
+        names = [S for S, _ in coalitions_of(markov_game(chain, "abc").game, truth)]
+        hits.append([abs(estimate[S] - t) < 2.01 * error[S] for S, t in zip(names, truth, strict=True)])
+    assert 0.92 < np.mean(hits) < 0.98

@@ -14,17 +14,24 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from touchworth.attribution.markov import DENSE_STATES, Chain, solve_removal
+from touchworth.attribution.attribute import last_channels
+from touchworth.attribution.markov import DENSE_STATES, Chain, make_chain, solve_removal
+from touchworth.attribution.uncertainty import jackknife_error
 from touchworth.errors import RequestError
 from touchworth.games.dividends import facet_links, zeta
 from touchworth.games.game import Game
+from touchworth.journeys.build import Journeys
+from touchworth.journeys.counts import Plan
+from touchworth.journeys.local import deal, reduce_journeys
 from touchworth.kernels import kernel
 
-__all__ = ["MarkovGame", "MarkovShapley", "joint_removal", "markov_game", "markov_shapley"]
+__all__ = ["MarkovGame", "MarkovShapley", "game_of_journeys", "joint_removal", "markov_game", "markov_shapley"]
 
 MAX_COALITIONS = 2**20 - 1
 MAX_WORK = 2e10
 """Multiplications, some 20 s: order 1 stays far below at 20 channels, order 2 gets there at 16."""
+MAX_REPLICATES = 20_000_000
+"""Dividends of all jackknife replicates, 160 MB."""
 SAMPLES_A_SIZE = 5
 PERMUTATION_PAIRS = 1000
 FEWEST_PAIRS = 20
@@ -40,10 +47,17 @@ class MarkovGame:
         Kind ``markov``: all coalitions of at most ``max_size`` channels and their probabilities v(S).
     dividends
         float64 (F,): probability that the channels visited are exactly S and the journey converts.
+    std_error
+        float64 (F,): of the dividends, by the jackknife over users; None for a chain alone, and where it was not wanted
+        or is not known.
+    why_not
+        Empty, or the reason why there are no errors.
     """
 
     game: Game
     dividends: NDArray[np.float64]
+    std_error: NDArray[np.float64] | None = None
+    why_not: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +142,71 @@ def markov_game(chain: Chain, names: Sequence[str], *, max_size: int | None = No
         raise RequestError(f"{refusal}; set max_size to less than {largest} or sample the Shapley values only")
     game = _complete_family(tuple(names), largest)
     links = facet_links(game)
-    dividends = visit_exactly(
-        chain.offsets, chain.target, chain.probability, chain.convert, chain.block, chain.channels,
-        game.parent, game.item, game.size, links,
-    )  # fmt: skip
+    dividends = _dividends(chain, game, links)
     empty = float(chain.convert[0])
     values = zeta(game, links, dividends, empty)
     return MarkovGame(replace(game, values=values, empty_value=empty), dividends)
+
+
+def game_of_journeys(
+    journeys: Journeys,
+    *,
+    order: int = 1,
+    max_size: int | None = None,
+    buckets: int = 100,
+    seed: int = 0,
+    threads: int = 2,
+) -> MarkovGame:
+    """Game of the Markov chain of `order` fitted to journeys, with the errors of its dividends.
+
+    Parameters
+    ----------
+    journeys
+        Of one group; their channels are the players.
+    order
+        Touches that a state of the chain remembers.
+    max_size
+        Largest coalition; all if None.
+    buckets
+        Buckets of users (of journeys for a path table) for the jackknife, as in `attribute`; 0: no errors.
+    seed
+        Of the dealing of path tables.
+    threads
+        Threads to count with.
+
+    Raises
+    ------
+    RequestError
+        As `markov_game`; an order below 1.
+    """
+    if order < 1:
+        raise RequestError(f"--order is {order}; it must be 1 or more")
+    dealt = deal(journeys, max(buckets, 1), seed)
+    counts = reduce_journeys(journeys, dealt, Plan(order=order), threads).chain
+    assert counts is not None
+    block = last_channels(counts, journeys.symbol_channel)
+
+    def chain_of(kept: NDArray[np.bool_]) -> Chain:
+        return make_chain(
+            counts.states, counts.source[kept], counts.target[kept], counts.weight[kept], counts.value[kept],
+            block, len(journeys.channels),
+        )  # fmt: skip
+
+    chain = chain_of(np.ones(counts.bucket.size, np.bool_))
+    found = markov_game(chain, journeys.channels, max_size=max_size)
+    if buckets < 2:
+        return found
+    coalitions = found.game.size.size
+    if dealt.why_not:
+        return replace(found, why_not=dealt.why_not)
+    used = np.flatnonzero(dealt.units > 0)
+    if used.size * coalitions > MAX_REPLICATES or used.size * _predict_work(chain, found.game.max_size) > MAX_WORK:
+        return replace(found, why_not=f"{coalitions:,} coalitions are too many to solve for again without each bucket")
+    replicates = np.zeros((dealt.units.size, coalitions))
+    links = facet_links(found.game)
+    for b in used:
+        replicates[b] = _dividends(chain_of(counts.bucket != b), found.game, links)
+    return replace(found, std_error=jackknife_error(replicates, dealt.units))
 
 
 def markov_shapley(chain: Chain, *, pairs: int | None = None, seed: int = 0) -> MarkovShapley:
@@ -171,6 +243,13 @@ def markov_shapley(chain: Chain, *, pairs: int | None = None, seed: int = 0) -> 
     if pairs < 2:
         raise RequestError(f"the number of pairs of permutations is {pairs}; it must be 2 or more")
     return _sample(chain, pairs, seed)
+
+
+def _dividends(chain: Chain, game: Game, links: NDArray[np.int32]) -> NDArray[np.float64]:
+    return visit_exactly(
+        chain.offsets, chain.target, chain.probability, chain.convert, chain.block, chain.channels,
+        game.parent, game.item, game.size, links,
+    )  # fmt: skip
 
 
 def _refusal(chain: Chain, largest: int) -> str | None:
