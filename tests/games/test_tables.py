@@ -120,6 +120,8 @@ def test_requests_that_cannot_be_right_are_refused():
         game_of_values(["a"], [["a"]], [1, 2])
     with pytest.raises(RequestError, match="player 'a' is named twice; every player needs a name of its own"):
         game_of_values(["a", "b", "a"], [["a"]], [1])
+    with pytest.raises(RequestError, match="coalition 'a & b' is a text; give the names of its players as a list"):
+        game_of_values(["a", "b"], [["a"], "a & b"], [1, 2])
     with pytest.raises(RequestError, match=r"coalitions have members 0\.\.2; they must be indices of the 2 players"):
         game_of_values(["a", "b"], (np.array([0, 2]), np.array([0, 2], np.int32)), [1])
 

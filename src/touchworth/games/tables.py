@@ -270,6 +270,9 @@ def _as_arrays(players: tuple[str, ...], coalitions: Coalitions) -> tuple[Ints, 
             )
         return offsets, items.astype(np.int32)
     groups: Sequence[Collection[str]] = coalitions
+    text = next((group for group in groups if isinstance(group, str)), None)
+    if text is not None:
+        raise RequestError(f"coalition {text!r} is a text; give the names of its players as a list, such as ['a', 'b']")
     offsets = np.zeros(len(groups) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, groups), np.int64, len(groups)), out=offsets[1:])
     index = {name: player for player, name in enumerate(players)}
