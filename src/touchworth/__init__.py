@@ -9,30 +9,42 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PLACES = {
+    "Channel": "touchworth.simulate.channels",
     "Credit": "touchworth.attribution.credit",
     "DataError": "touchworth.errors",
+    "JourneySpec": "touchworth.simulate.recipe",
     "Journeys": "touchworth.journeys.build",
     "Paths": "touchworth.journeys.paths",
     "RequestError": "touchworth.errors",
+    "SessionSpec": "touchworth.simulate.sessions",
     "TouchworthError": "touchworth.errors",
     "attribute": "touchworth.attribution.attribute",
     "paths": "touchworth.journeys.paths",
     "read_events": "touchworth.journeys.read",
     "read_paths": "touchworth.journeys.read",
+    "score": "touchworth.simulate.score",
+    "simulate_journeys": "touchworth.simulate.journeys",
+    "simulate_sessions": "touchworth.simulate.sessions",
     "validate": "touchworth.journeys.validate",
 }
 
 __all__ = [
+    "Channel",
     "Credit",
     "DataError",
+    "JourneySpec",
     "Journeys",
     "Paths",
     "RequestError",
+    "SessionSpec",
     "TouchworthError",
     "attribute",
     "paths",
     "read_events",
     "read_paths",
+    "score",
+    "simulate_journeys",
+    "simulate_sessions",
     "validate",
 ]
 
@@ -44,6 +56,11 @@ if TYPE_CHECKING:
     from touchworth.journeys.paths import Paths, paths
     from touchworth.journeys.read import read_events, read_paths
     from touchworth.journeys.validate import validate
+    from touchworth.simulate.channels import Channel
+    from touchworth.simulate.journeys import simulate_journeys
+    from touchworth.simulate.recipe import JourneySpec
+    from touchworth.simulate.score import score
+    from touchworth.simulate.sessions import SessionSpec, simulate_sessions
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import touchworth
-from touchworth.cli import attribute, demo, paths, validate
+from touchworth.cli import attribute, demo, paths, score, simulate, validate
 from touchworth.cli.run import DEBUG, fail
 from touchworth.errors import TouchworthError
 
@@ -28,8 +28,10 @@ for name, command in (
     ("attribute", attribute.attribute),
     ("paths", paths.paths),
     ("validate", validate.validate),
+    ("score", score.score),
 ):
     app.command(name)(command)
+app.add_typer(simulate.simulate, name="simulate")
 
 
 def show_version(wanted: bool) -> None:

@@ -1,7 +1,7 @@
 """The exact population that sessions are drawn from: v(S), dividends, synergies and contrasts of any coalition.
 
-Features are independent but for the pair of devices, so the population is a weighted list of cells. They are enumerated
-up to 2^24 of them, and one superset sum then answers for every coalition at once. Beyond, only features that interact are
+Features are independent but for the pair of devices, so the population is a weighted list of cells. Up to 2^24 cells
+are enumerated, and one superset sum then answers for every coalition at once. Beyond, only features that interact are
 enumerated: the others add independent terms to the log-odds, over which the logistic curve is averaged term by term.
 """
 
@@ -380,7 +380,7 @@ def average_curve(marginals: NDArray[np.float64], weights: NDArray[np.float64], 
         return LOGISTIC
     reach = float(np.abs(weights).sum()) + 20 * STEP
     start = lowest - reach
-    grid = start + STEP * np.arange(int((highest - lowest + 2 * reach) / STEP) + 8)
+    grid = start + STEP * np.arange(int((highest - lowest + 2 * reach) / STEP) + 8, dtype=np.float64)
     values = respond(grid[None], 0.0, 0.0, STEP, LOGISTIC.values)[0]
     for marginal, weight in zip(marginals.tolist(), weights.tolist(), strict=True):
         values = (1 - marginal) * values + marginal * respond(grid[None], weight, start, STEP, values)[0]

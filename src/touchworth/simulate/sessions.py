@@ -410,7 +410,7 @@ class SessionTruth:
     population: Population
 
     def coalitions(self, coalitions: Any = None, *, max_size: int = 3) -> pa.Table:
-        """Exact population values: coalition, size, support_share, v, dividend, synergy, contrast (see `Population`)."""
+        """Exact values: coalition, size, support_share, v, dividend, synergy, contrast (see `Population.table`)."""
         return self.population.table(coalitions, max_size=max_size)
 
     def to_dict(self) -> dict[str, Any]:

@@ -23,6 +23,8 @@ Made = TypeVar("Made")
 #: Called as progress(done, total) after each chunk.
 Progress = Callable[[int, int], None]
 FORMATS = ("csv", "parquet")
+#: As a path: CSV to standard output.
+STANDARD_OUTPUT = "-"
 
 
 def in_order(tasks: Iterable[Task], make: Callable[[Task], Made], threads: int) -> Iterator[Made]:
@@ -45,22 +47,22 @@ def in_order(tasks: Iterable[Task], make: Callable[[Task], Made], threads: int) 
 
 
 def stream_format(path: str | Path, given: str | None = None) -> str:
-    """csv or parquet: the formats that a simulation is streamed to.
+    """The format of a streamed file: csv or parquet.
 
     Raises
     ------
     RequestError
         Another format.
     """
-    found = format_of(path, given)
-    if found not in FORMATS:
+    found = given or "csv" if str(path) == STANDARD_OUTPUT else format_of(path, given)
+    if found not in FORMATS or (str(path) == STANDARD_OUTPUT and found != "csv"):
         raise not_one_of("the format of a simulation", found, FORMATS)
     return found
 
 
 @contextmanager
 def table_writer(
-    path: str | Path | None,
+    path: str | Path,
     schema: pa.Schema,
     format: str,  # noqa: A002
     *,
@@ -69,9 +71,9 @@ def table_writer(
 ) -> Iterator[Callable[[pa.Table], None]]:
     """A function that appends a table to the file; the file takes its place only if all goes well.
 
-    Without a path CSV goes to standard output. `names` are all texts that cells can hold.
+    The path - is standard output. `names` are all texts that cells can hold.
     """
-    if path is None:
+    if str(path) == STANDARD_OUTPUT:
         with csv_writer(sys.stdout.buffer, schema, names) as write:
             yield write
         return
