@@ -8,7 +8,8 @@ from touchworth.cli.run import Console, describe, parse_where
 from touchworth.errors import RequestError, not_one_of
 
 if TYPE_CHECKING:
-    from touchworth.journeys.build import GroupedJourneys, Journeys
+    from touchworth.journeys.build import GroupedJourneys
+    from touchworth.journeys.reduction import AnyJourneys
 
 __all__ = ["JOURNEY_SHAPES", "read_journeys", "session_options", "settle_shape", "thread_count"]
 
@@ -96,7 +97,7 @@ def session_options(given: JourneyInput, columns: SessionColumns, common: Common
 
 def read_journeys(
     given: JourneyInput, common: Common, console: Console, columns: SessionColumns = NO_COLUMNS
-) -> "Journeys | GroupedJourneys":
+) -> "AnyJourneys | GroupedJourneys":
     """Detect the shape, read the input and cut it into journeys."""
     from touchworth.journeys.read import read_events, read_paths
 
@@ -125,7 +126,7 @@ def read_journeys(
         "temp": common.temp,
         "progress": console.stage,
     }
-    journeys: Journeys | GroupedJourneys
+    journeys: AnyJourneys | GroupedJourneys
     if shape == "paths":
         refuse(given, EVENTS_ONLY, "a path table")
         journeys = read_paths(

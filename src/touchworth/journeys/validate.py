@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from touchworth.journeys.build import GroupedJourneys, Journeys
+from touchworth.journeys.build import GroupedJourneys
+from touchworth.journeys.overview import Overview, merge_overviews, overview
 from touchworth.journeys.read import read_events, read_paths
+from touchworth.journeys.reduction import AnyJourneys, fold, parts_of
 from touchworth.results import Result
 from touchworth.sources.columns import detect_shape
 from touchworth.sources.records import GameTable, ReadReport, Sessions
@@ -69,7 +71,7 @@ def validate(source: Any, *, shape: str | None = None, max_rejects: float = 0.01
 
 def read_leniently(
     source: Any, shape: str, max_rejects: float, options: Mapping[str, Any]
-) -> Journeys | GroupedJourneys | Sessions | GameTable:
+) -> AnyJourneys | GroupedJourneys | Sessions | GameTable:
     """Read an input of a known shape and let every rejected row pass."""
     if shape == "paths":
         return read_paths(source, max_rejects=1.0, **options)
@@ -92,7 +94,7 @@ def read_leniently(
     return read_events(source, max_rejects=1.0, **options)
 
 
-def validation_of(found: Journeys | GroupedJourneys | Sessions | GameTable, max_rejects: float) -> Validation:
+def validation_of(found: AnyJourneys | GroupedJourneys | Sessions | GameTable, max_rejects: float) -> Validation:
     """The account of an input that was read with every rejected row let pass."""
     report: ReadReport = found.report
     rows: list[tuple[str, str, str]] = [("input", "shape", report.shape)]
@@ -120,39 +122,46 @@ def validation_of(found: Journeys | GroupedJourneys | Sessions | GameTable, max_
     acceptable = report.rows_rejected <= max_rejects * report.rows_read
     verdict = "accepted" if acceptable else "refused"
     rows.append(("rejected", "share", f"{report.rows_rejected / max(report.rows_read, 1):.2%} of the rows: {verdict}"))
-    if isinstance(found, Journeys):
-        rows += account(found)
-    elif isinstance(found, Sessions):
+    if isinstance(found, Sessions):
         rows += account_of_sessions(found)
     elif isinstance(found, GameTable):
         rows += account_of_game(found)
     else:
-        for name, part in found.groups.items():
-            rows += [(f"{section} ({name})", item, value) for section, item, value in account(part)]
+        rows += account_of_journeys(found)
     rows += [("notices", str(place), text) for place, text in enumerate(report.notices, 1)]
     columns = zip(*rows, strict=True)
     table = pa.table(dict(zip(("section", "item", "value"), (list(column) for column in columns), strict=True)))
     return Validation(table, acceptable)
 
 
-def account(journeys: Journeys) -> list[tuple[str, str, str]]:
+def account_of_journeys(journeys: AnyJourneys | GroupedJourneys) -> list[tuple[str, str, str]]:
+    """The account of each group, or of all."""
+    groups = parts_of(journeys)
+    found = fold(list(groups.values()), overview, merge_overviews) if groups else []
+    rows = []
+    for name, (part, paths) in zip(groups, found, strict=True):
+        paths.close()
+        of_group = f" ({name})" if isinstance(journeys, GroupedJourneys) else ""
+        rows += [(f"{section}{of_group}", item, value) for section, item, value in account(part)]
+    return rows
+
+
+def account(journeys: Overview) -> list[tuple[str, str, str]]:
     """Journeys, conversions, times and channels in words."""
     numbers = journeys.accounting
     rows = [
-        ("journeys", "journeys", f"{journeys.conversions.sum() + journeys.nulls.sum():,.6g}"),
+        ("journeys", "journeys", f"{journeys.conversions + journeys.nulls:,.6g}"),
         ("journeys", "conversions", f"{numbers['conversions']:,.6g}"),
-        ("journeys", "attributed conversions", f"{journeys.conversions.sum():,.6g}"),
+        ("journeys", "attributed conversions", f"{journeys.conversions:,.6g}"),
         ("journeys", "value", f"{numbers['value']:,.2f}"),
         ("journeys", "touches", f"{numbers['touches_read']:,.6g}"),
     ]
-    if journeys.users is not None:
+    if journeys.has_times:
         rows.append(("journeys", "users", f"{numbers['users']:,.0f}"))
-    if journeys.time.size:
-        first, last = (datetime.fromtimestamp(edge / 1e6, UTC) for edge in (journeys.time.min(), journeys.time.max()))
+    if journeys.period is not None:
+        first, last = (datetime.fromtimestamp(edge / 1e6, UTC) for edge in journeys.period)
         rows.append(("journeys", "times", f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"))
-    if journeys.dimensions is not None:
-        met = np.bincount(journeys.dimensions.items, minlength=len(journeys.dimensions.players))
-        rows += players_by_count(journeys.dimensions.players, met, "journeys")
+    rows += players_by_count(journeys.dimension_players, journeys.journeys_met, "journeys")
     order = np.argsort(-journeys.touches_read, kind="stable")
     rows += [("channels", journeys.channels[c], f"{journeys.touches_read[c]:,.6g} touches") for c in order]
     return rows

@@ -4,7 +4,6 @@ Names of columns never enter the queries: a header may hold quotes, blanks or tw
 DuckDB works with what is built into it; no extension is ever fetched.
 """
 
-import atexit
 import csv
 import glob
 import gzip
@@ -14,7 +13,6 @@ import os
 import shutil
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -28,7 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from touchworth.errors import DataError, RequestError, missing_column, not_one_of
-from touchworth.output import TEMPORARY
+from touchworth.output import TemporaryFolder
 from touchworth.sources.lines import Records, cells_of, copy_sound, records_of_csv, records_of_lines
 from touchworth.sources.rejects import NOT_JSON, REASONS, Reject, Rejects
 
@@ -38,6 +36,8 @@ DELIMITERS = (",", ";", "\t", "|")
 # The most that is looked at to find the header, the delimiter and examples of each column.
 HEAD = 1 << 20
 BATCH_ROWS = 1_000_000
+# How much larger a compressed log is taken to be when it is unpacked.
+PACKED = 8
 EXTENSIONS = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".parquet": "parquet", ".pq": "parquet",
     ".json": "json", ".jsonl": "json", ".ndjson": "json", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
@@ -127,12 +127,12 @@ class Tables:
     """
 
     def __init__(self, timezone: str, threads: int | None, memory: str | None, temp: str | Path | None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="touchworth-", dir=None if temp is None else str(temp))
-        self.folder = Path(self._folder.name)
-        TEMPORARY.add(self.folder)
+        self._folder = TemporaryFolder(temp)
+        self.folder = self._folder.path
         self.parts: list[Part] = []
         self.notices: list[str] = []
         self.frames = 0
+        self.batch_rows = BATCH_ROWS
         self.con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
         try:
             self._set("TimeZone", timezone, "--timezone", "a zone such as UTC or Europe/Berlin")
@@ -156,8 +156,7 @@ class Tables:
     def close(self) -> None:
         """Close the connection and remove every temporary file."""
         self.con.close()
-        self._folder.cleanup()
-        TEMPORARY.discard(self.folder)
+        self._folder.close()
 
     def _set(self, name: str, value: object, option: str, right: str) -> None:
         try:
@@ -174,6 +173,28 @@ class Tables:
     def names(self) -> tuple[str, ...]:
         """Names of the parts."""
         return tuple(part.name for part in self.parts)
+
+    def limit(self, memory: int, batch_rows: int | None = None) -> None:
+        """Bound the memory (bytes) of DuckDB, and the rows of a batch."""
+        self._set("memory_limit", f"{memory}B", "--memory", "a size such as 2GB")
+        self.batch_rows = min(batch_rows or BATCH_ROWS, BATCH_ROWS)
+
+    def count_rows(self) -> int:
+        """Number of rows, estimated where only reading a file would tell."""
+        return sum(self._count_rows(part) for part in self.parts)
+
+    def _count_rows(self, part: Part) -> int:
+        if part.records is not None:
+            return int(part.records.line.size)
+        if part.layout is None:
+            try:
+                return int(self.con.sql(f"SELECT count(*) FROM {part.relation}").fetchall()[0][0])
+            except duckdb.Error as error:
+                raise DataError(f"{part.name} cannot be read: {first_line(error)}") from error
+        place = cast(Path, part.place)
+        cells = sum(sum(map(len, row)) + len(row) for row in part.head)
+        size = place.stat().st_size * (1 if compression(place) is None else PACKED)
+        return int(size / (cells / len(part.head))) if cells else 0
 
     def note_missing_columns(self) -> None:
         """Say which files lack columns that others have."""
@@ -239,7 +260,7 @@ class Tables:
         """Batches of a query on a part; what goes wrong becomes one sentence."""
         try:
             # DuckDB refuses a query while a result is open, and a reader stays open until it is closed.
-            with self.con.sql(sql).to_arrow_reader(BATCH_ROWS) as reader:
+            with self.con.sql(sql).to_arrow_reader(self.batch_rows) as reader:
                 yield from reader
         except duckdb.InterruptException as error:
             raise KeyboardInterrupt from error
@@ -533,17 +554,15 @@ def standard_input() -> Path:
     global _spooled  # noqa: PLW0603 - there is one standard input
     stream = sys.stdin.buffer
     if _spooled is None or _spooled[0] is not stream:
-        folder = Path(tempfile.mkdtemp(prefix="touchworth-"))
-        TEMPORARY.add(folder)
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        place = folder / "standard-input"
+        folder = TemporaryFolder(None)
+        place = folder.path / "standard-input"
         with place.open("wb") as out:
             shutil.copyfileobj(stream, out, 1 << 20)
-        _spooled = stream, place
+        _spooled = stream, place, folder
     return _spooled[1]
 
 
-_spooled: tuple[BinaryIO, Path] | None = None
+_spooled: tuple[BinaryIO, Path, TemporaryFolder] | None = None
 
 
 def open_name(tables: Tables, name: str, table: str | None, query: str | None) -> None:
