@@ -23,6 +23,7 @@ _PLACES = {
     "attribute": "touchworth.attribution.attribute",
     "paths": "touchworth.journeys.paths",
     "read_events": "touchworth.journeys.read",
+    "read_game": "touchworth.synergy.read",
     "read_paths": "touchworth.journeys.read",
     "read_sessions": "touchworth.synergy.read",
     "score": "touchworth.simulate.score",
@@ -47,6 +48,7 @@ __all__ = [
     "attribute",
     "paths",
     "read_events",
+    "read_game",
     "read_paths",
     "read_sessions",
     "score",
@@ -70,7 +72,7 @@ if TYPE_CHECKING:
     from touchworth.simulate.score import score
     from touchworth.simulate.sessions import SessionSpec, simulate_sessions
     from touchworth.sources.records import Sessions
-    from touchworth.synergy.read import read_sessions
+    from touchworth.synergy.read import read_game, read_sessions
     from touchworth.synergy.synergies import Synergies, synergies
 
 

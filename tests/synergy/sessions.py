@@ -37,7 +37,7 @@ def draw(seed, rows=600, players=5, base=0.3):
 
 
 SCALES = {
-    "rate": (lambda v: v, lambda v: np.ones_like(v)),
+    "rate": (lambda v: v, np.ones_like),
     "log_rate": (np.log, lambda v: 1 / v),
     "log_odds": (lambda v: np.log(v / (1 - v)), lambda v: 1 / (v * (1 - v))),
 }

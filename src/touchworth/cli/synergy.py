@@ -8,7 +8,7 @@ from touchworth.cli.run import Console, check_outputs, describe, emit, interrupt
 
 if TYPE_CHECKING:
     from touchworth.games.game import Game
-    from touchworth.journeys.build import Journeys
+    from touchworth.journeys.reduction import AnyJourneys
     from touchworth.sources.records import Sessions
 
 __all__ = ["synergy"]
@@ -33,7 +33,9 @@ def synergy(
         str | None, flag("--target-item", "ID", "Transactions: item that tells who converted.")
     ] = None,
     coalition: Annotated[str | None, flag("--coalition", "COL", "Game: column of the coalition.")] = None,
-    coalition_delimiter: Annotated[str, flag("--coalition-delimiter", "TEXT", "Game: what joins players.")] = " & ",
+    coalition_delimiter: Annotated[
+        str | None, flag("--coalition-delimiter", "TEXT", "Game: what joins players [ & ].")
+    ] = None,
     dimension: Annotated[
         Many, flag("--dimension", "COL", "Events: values of this column are players too; repeatable.")
     ] = None,
@@ -112,16 +114,16 @@ def read(
     console: Console,
     named: dict[str, Any],
     coalition: str | None,
-    delimiter: str,
+    delimiter: str | None,
     dimension: Many,
     game: str,
-) -> "Sessions | Journeys | Game":
+) -> "Sessions | AnyJourneys | Game":
     """Detect the shape and read sessions, journeys or a table of values."""
     from touchworth.cli.inputs import read_journeys, thread_count
     from touchworth.errors import RequestError, not_one_of
     from touchworth.journeys.build import GroupedJourneys
     from touchworth.sources.columns import detect_shape
-    from touchworth.synergy.read import read_sessions
+    from touchworth.synergy.read import read_game, read_sessions
 
     if game not in ("rate", "conversions", "markov"):
         raise not_one_of("--game", game, ("rate", "conversions", "markov"))
@@ -148,8 +150,6 @@ def read(
         "progress": console.stage,
     }
     if shape == "game":
-        from touchworth.synergy.read import read_game
-
         return read_game(given.source, coalition=coalition, value=given.value, delimiter=delimiter, **shared)
     asked = {name: column for name, column in named.items() if column}
     sessions = read_sessions(given.source, shape=shape, value=given.value, user=given.user, **asked, **shared)

@@ -1,6 +1,7 @@
 """Journeys as sessions: each holds the channels (and values of dimensions) that occur in it, whatever their order."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +10,13 @@ from touchworth.errors import DataError
 from touchworth.games.game import Game
 from touchworth.games.tables import find_sets, game_from_sets
 from touchworth.journeys.build import Journeys
+from touchworth.journeys.partitioned import PartitionedJourneys
 from touchworth.kernels import kernel
 from touchworth.sources.records import Sessions
 from touchworth.synergy.clusters import user_buckets
 from touchworth.synergy.inference import LOW_CONVERSIONS, clopper_pearson, normal_quantile
 
-__all__ = ["ExactConversions", "conversion_intervals", "exact_conversions", "journey_sessions"]
+__all__ = ["ExactConversions", "ValueErrors", "conversion_intervals", "exact_conversions", "journey_sessions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,20 @@ class ExactConversions:
     std_error: NDArray[np.float64]
 
 
-def journey_sessions(journeys: Journeys) -> Sessions:
+@dataclass(frozen=True, slots=True)
+class ValueErrors:
+    """Standard errors and intervals of the dividends of a game of values: float64 (F,).
+
+    ``low_evidence`` is bool (F,), or None where nothing tells.
+    """
+
+    std_error: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low_evidence: NDArray[np.bool_] | None
+
+
+def journey_sessions(journeys: Journeys | PartitionedJourneys) -> Sessions:
     """Journeys as sessions: y is the conversion, order values are kept, errors are by user.
 
     A row of a path table becomes up to two: its conversions, and its nulls, by their weights.
@@ -44,6 +59,8 @@ def journey_sessions(journeys: Journeys) -> Sessions:
     DataError
         There are no journeys, or nothing tells converted journeys from others.
     """
+    if isinstance(journeys, PartitionedJourneys):
+        return joined([journey_sessions(part) for part in journeys.parts() if len(part)])
     if not len(journeys):
         raise DataError("there are no journeys; nothing can be compared")
     offsets, items = distinct_channels(
@@ -86,6 +103,25 @@ def journey_sessions(journeys: Journeys) -> Sessions:
     )
 
 
+def joined(parts: Sequence[Sessions]) -> Sessions:
+    """Sessions of disjoint users, one part after the other; their players are the same."""
+    if not parts:
+        raise DataError("there are no journeys; nothing can be compared")
+
+    def of(name: str) -> NDArray[np.generic] | None:
+        found = [getattr(part, name) for part in parts]
+        return None if found[0] is None else np.concatenate(found)
+
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts if part.offsets is not None])
+    arrays = {name: of(name) for name in ("items", "converted", "value", "weight", "user_hash")}
+    return replace(
+        parts[0],
+        rows=sum(part.rows for part in parts),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        **arrays,  # type: ignore[arg-type]
+    )
+
+
 def exact_conversions(sessions: Sessions, counted: Game) -> ExactConversions:
     """Conversions of each retained set of players, exactly that set, with their errors.
 
@@ -113,14 +149,13 @@ def exact_conversions(sessions: Sessions, counted: Game) -> ExactConversions:
     return ExactConversions(game, conversions, np.sqrt(variance))
 
 
-def conversion_intervals(
-    exact: ExactConversions, journeys: float, level: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Interval of the conversions of each exact set, and which are few: those have Clopper-Pearson's."""
+def conversion_intervals(exact: ExactConversions, journeys: float, level: float) -> ValueErrors:
+    """Errors and intervals of the conversions of exact sets; Clopper and Pearson's where they are few."""
     reach = normal_quantile(level) * exact.std_error
     few = exact.conversions < LOW_CONVERSIONS
     low, high = clopper_pearson(exact.conversions, np.full(exact.conversions.size, journeys), level)
-    return (
+    return ValueErrors(
+        exact.std_error,
         np.where(few, low * journeys, exact.conversions - reach),
         np.where(few, high * journeys, exact.conversions + reach),
         few,

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from touchworth.errors import RequestError, not_one_of
+from touchworth.games.game import Game
+from touchworth.games.tables import game_of_values
 from touchworth.journeys.read import Watch
 from touchworth.sources.records import Sessions
 
-__all__ = ["read_sessions"]
+__all__ = ["read_game", "read_sessions"]
 
 Stage = Callable[[str, float], None]
 SHAPES = ("sessions", "long", "transactions")
@@ -120,6 +122,51 @@ def read_sessions(
         sessions = load_sessions(source, where=where, **columns, **common, **limits)
     watch.stage("read and encode")
     return sessions
+
+
+def read_game(
+    source: Any,
+    *,
+    coalition: str | None = None,
+    value: str | None = None,
+    delimiter: str | None = None,
+    where: Mapping[str, str] | None = None,
+    max_rejects: float = 0.01,
+    rejects: str | Path | None = None,
+    force: bool = False,
+    table: str | None = None,
+    query: str | None = None,
+    threads: int = 2,
+    memory: str | None = None,
+    temp: str | Path | None = None,
+    progress: Stage | None = None,
+) -> Game:
+    """Read a table of coalition values: one row a coalition, every subset of it in a row of its own.
+
+    Parameters
+    ----------
+    source, where, max_rejects, rejects, force, table, query, threads, memory, temp, progress
+        As in `read_events`.
+    coalition, value
+        Columns; detected where not given. A blank coalition is the empty one; without it v(empty) is 0.
+    delimiter
+        What joins the players of a coalition; detected where not given (`` & `` is the field's own).
+
+    Raises
+    ------
+    RequestError, DataError
+        With one sentence; a coalition without one of its subsets names the one that is missing.
+    """
+    from touchworth.sources.game import load_game
+
+    watch = Watch(progress)
+    loaded = load_game(
+        source, coalition=coalition, value=value, delimiter=delimiter, where=where, max_rejects=max_rejects,
+        rejects=rejects, force=force, table=table, query=query, threads=threads, memory=memory, temp=temp,
+    )  # fmt: skip
+    watch.stage("read and encode")
+    empty = 0.0 if loaded.empty_value is None else loaded.empty_value
+    return game_of_values(loaded.players, (loaded.members_offsets, loaded.members_items), loaded.values, empty)
 
 
 def settle_shape(source: Any, shape: str | None, given: Mapping[str, Any]) -> str:

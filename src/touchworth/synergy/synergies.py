@@ -8,18 +8,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from touchworth.attribution.markov_game import game_of_journeys
 from touchworth.errors import DataError, RequestError, not_one_of
 from touchworth.games.dividends import facet_links, game_values, moebius
 from touchworth.games.game import Game, Kind, coalition_labels, find_coalition
 from touchworth.games.indices import index_table, interaction_index, truncation_notice
 from touchworth.journeys.build import Journeys
+from touchworth.journeys.partitioned import PartitionedJourneys
 from touchworth.results import Result
 from touchworth.sources.records import Sessions
 from touchworth.synergy.bitmaps import pack_sessions
 from touchworth.synergy.clusters import BucketCounts, count_buckets
 from touchworth.synergy.impact import Impact, WhatIf, impact_of, reach_more
-from touchworth.synergy.inference import Fdr, Inference, infer
-from touchworth.synergy.journeys import ExactConversions, conversion_intervals, exact_conversions, journey_sessions
+from touchworth.synergy.inference import Fdr, Inference, infer, normal_quantile
+from touchworth.synergy.journeys import ValueErrors, conversion_intervals, exact_conversions, journey_sessions
 from touchworth.synergy.mining import Method, Prediction, mine
 from touchworth.synergy.statistics import SCALES, Scale, Statistics, dividend_statistics, moved
 from touchworth.synergy.threads import Progress
@@ -124,7 +126,7 @@ class Synergies(Result):
 
 
 def synergies(
-    game: Sessions | Journeys | Game,
+    game: Sessions | Journeys | PartitionedJourneys | Game,
     *,
     kind: Kind = "rate",
     max_size: int = 3,
@@ -178,14 +180,17 @@ def synergies(
     check_request(max_size, min_support, scale, level, fdr, winsorize)
     if kind not in ("rate", "conversions", "markov"):
         raise not_one_of("--game", kind, ("rate", "conversions", "markov"))
-    if kind != "rate" and not isinstance(game, Journeys):
+    if kind != "rate" and not isinstance(game, Journeys | PartitionedJourneys):
         raise RequestError(f"--game {kind} is for journeys; give events or paths")
-    if isinstance(game, Journeys):
+    if isinstance(game, Journeys | PartitionedJourneys):
+        if kind == "markov":
+            return markov_synergies(game, max_size, level, threads)
         game = journey_sessions(game)
         if kind == "conversions":
             counted = mine_sessions(game, max_size, min_support, threads, memory_limit, method, progress, report)
             exact = exact_conversions(game, counted)
-            return judge_values(exact.game, level, game.report.notices, exact)
+            errors = conversion_intervals(exact, counted.total_n, level)
+            return judge_values(exact.game, level, game.report.notices, errors)
     if isinstance(game, Game):
         return judge_game(game, scale=scale, level=level, fdr=fdr, threads=threads, progress=progress)
     if game.converted is None and game.value is None:
@@ -462,13 +467,25 @@ def support_only(game: Game, sessions: Sessions) -> Synergies:
     return Synergies(table, game, order, np.zeros(game.size.size), "rate", 0.95, summary)
 
 
-def judge_values(
-    game: Game, level: float, notices: Iterable[str] = (), exact: ExactConversions | None = None
-) -> Synergies:
-    """Dividends of a game given by its values, which has no sampling error of its own, or by conversions of exact sets.
+def markov_synergies(journeys: Journeys | PartitionedJourneys, max_size: int, level: float, threads: int) -> Synergies:
+    """Dividends of the game of the first-order Markov chain: P(the channels visited are exactly S, and convert)."""
+    if isinstance(journeys, PartitionedJourneys):
+        raise RequestError("--game markov needs all journeys in memory; raise --memory or select rows with --where")
+    found = game_of_journeys(journeys, max_size=min(max_size, len(journeys.channels)), threads=threads)
+    notices = [*journeys.report.notices]
+    if found.std_error is None:
+        notices += [f"no errors: {found.why_not}"] if found.why_not else []
+        return judge_values(found.game, level, notices)
+    reach = normal_quantile(level) * found.std_error
+    errors = ValueErrors(found.std_error, found.dividends - reach, found.dividends + reach, None)
+    return judge_values(found.game, level, notices, errors)
 
-    ``dividend`` has v(empty) = 0, ``synergy`` the game's own v(empty); they are equal where that is 0. Conversions of
-    an exact set have an error and an interval, but no test: that they are not 0 is no news.
+
+def judge_values(game: Game, level: float, notices: Iterable[str] = (), errors: ValueErrors | None = None) -> Synergies:
+    """Dividends of a game given by its values; a table of values has no sampling error, games of journeys do.
+
+    ``dividend`` has v(empty) = 0, ``synergy`` the game's own v(empty); they are equal where that is 0. There is no
+    test: that conversions of an exact set, or a probability to convert, are not 0 is no news.
     """
     links = facet_links(game)
     values = game_values(game)
@@ -490,18 +507,18 @@ def judge_values(
         columns["support"] = count_column(game.n[order])
         columns["support_share"] = pa.array(game.n[order] / game.total_n)
         columns["conversions"] = count_column(game.s[order])
-    if exact is not None:
-        low, high, few = conversion_intervals(exact, game.total_n, level)
-        columns["low_evidence"] = pa.array(few[order])
+    if errors is not None:
         columns |= {
             name: number_column(numbers[order])
             for name, numbers in (
-                ("dividend_std_error", exact.std_error),
-                ("std_error", exact.std_error),
-                ("ci_low", low),
-                ("ci_high", high),
+                ("dividend_std_error", errors.std_error),
+                ("std_error", errors.std_error),
+                ("ci_low", errors.low),
+                ("ci_high", errors.high),
             )
         }
+        if errors.low_evidence is not None:
+            columns["low_evidence"] = pa.array(errors.low_evidence[order])
     table = pa.table(columns)
     summary = base_summary(game, table) | {"notices": list(notices)}
     return Synergies(table, game, order, synergy, "rate", level, summary)
