@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Any
 
-from touchworth.cli.options import Common, JourneyInput
+from touchworth.cli.options import NO_COLUMNS, Common, JourneyInput, SessionColumns
 from touchworth.cli.run import Console, describe, parse_where
 from touchworth.errors import RequestError, not_one_of
 
@@ -11,13 +11,23 @@ if TYPE_CHECKING:
     from touchworth.journeys.build import GroupedJourneys
     from touchworth.journeys.reduction import AnyJourneys
 
-__all__ = ["read_journeys", "thread_count"]
+__all__ = ["JOURNEY_SHAPES", "read_journeys", "session_options", "settle_shape", "thread_count"]
 
 EVENTS_ONLY = (
     "user", "time", "channel", "conversion", "cost", "sequence", "conversions_file", "conversion_user",
     "conversion_time", "conversion_value", "strip_prefix", "missing_channel", "date_order", "since", "until", "by",
 )  # fmt: skip
 PATHS_ONLY = ("path", "conversions", "nulls", "delimiter")
+JOURNEY_SHAPES = ("events", "touches", "paths")
+OUTCOME = ("target", "player", "value", "order_value", "user", "weight")
+# Flags that have a meaning for each shape besides those of every input.
+MEANINGFUL = {
+    "sessions": OUTCOME,
+    "long": (*OUTCOME, "session", "feature", "outcomes"),
+    "transactions": ("player", "target_item"),
+    "game": ("value", "coalition", "coalition_delimiter"),
+}
+CUTTING = ("regroup", "drop", "lookback_steps", "transform")
 
 
 def thread_count(common: Common) -> int:
@@ -35,23 +45,70 @@ def check_common(common: Common) -> None:
         raise not_one_of("--engine", common.engine, ("local",))
 
 
-def read_journeys(given: JourneyInput, common: Common, console: Console) -> "AnyJourneys | GroupedJourneys":
+def settle_shape(given: JourneyInput, columns: SessionColumns = NO_COLUMNS) -> str:
+    """The shape asked for, told by the named columns, or detected."""
+    from touchworth.sources.columns import detect_shape
+
+    names = ("path", "conversions", "nulls", "user", "time", "channel")
+    own = ("target", "order_value", "weight", "session", "feature", "target_item", "coalition")
+    return detect_shape(
+        given.source,
+        shape=given.shape,
+        conversions_source=given.conversions_file,
+        table=given.table,
+        query=given.query,
+        player=next(iter(columns.player or ()), None),
+        **{name: getattr(given, name) for name in names},
+        **{name: getattr(columns, name) for name in own},
+    )
+
+
+def session_options(given: JourneyInput, columns: SessionColumns, common: Common, shape: str) -> dict[str, Any]:
+    """Options of the reader of sessions or of a game, without `max_rejects`; flags without a meaning are refused."""
+    values = {
+        name: getattr(record, name)
+        for record, names in (
+            (given, (*EVENTS_ONLY, *PATHS_ONLY, *CUTTING, "value")),
+            (columns, tuple(columns.__dataclass_fields__)),
+        )
+        for name in names
+    }
+    check_common(common)
+    for name, value in values.items():
+        if value is not None and name not in MEANINGFUL[shape]:
+            raise RequestError(
+                f"--{name.replace('_', '-')} has no meaning for the shape {shape}; leave it out or give --shape"
+            )
+    found = {name: values[name] for name in MEANINGFUL[shape] if values[name] is not None}
+    for flag, parameter in (("player", "players"), ("coalition_delimiter", "delimiter")):
+        if flag in found:
+            found[parameter] = found.pop(flag)
+    found |= {"rejects": given.rejects, "force": common.force}
+    if shape == "transactions":
+        for name in ("where", "table", "query"):
+            if getattr(given, name):
+                raise RequestError(f"--{name} has no meaning for the shape {shape}; leave it out or give --shape")
+        return found
+    return found | {
+        "where": parse_where(given.where), "table": given.table, "query": given.query,
+        "threads": thread_count(common), "memory": common.memory, "temp": common.temp,
+    }  # fmt: skip
+
+
+def read_journeys(
+    given: JourneyInput, common: Common, console: Console, columns: SessionColumns = NO_COLUMNS
+) -> "AnyJourneys | GroupedJourneys":
     """Detect the shape, read the input and cut it into journeys."""
     from touchworth.journeys.read import read_events, read_paths
-    from touchworth.sources.columns import detect_shape
 
     check_common(common)
     where = parse_where(given.where)
-    shape = given.shape
-    if shape is None and given.conversions_file is not None:
-        shape = "touches"
-    if shape is None and any(getattr(given, name) is not None for name in ("path", "conversions", "nulls")):
-        shape = "paths"
-    if shape is None and any(getattr(given, name) is not None for name in ("user", "time", "channel")):
-        shape = "events"
+    shape = settle_shape(given, columns)
     source: Any = given.source
-    if shape is None:
-        shape = detect_shape(source, table=given.table, query=given.query)
+    dimensions = tuple(columns.dimension or ())
+    for name in columns.__dataclass_fields__:
+        if getattr(columns, name) is not None and (name != "dimension" or shape == "paths"):
+            raise RequestError(f"--{name.replace('_', '-')} has no meaning for {shape}; leave it out or give --shape")
     shared: dict[str, Any] = {
         "value": given.value,
         "where": where,
@@ -92,6 +149,7 @@ def read_journeys(given: JourneyInput, common: Common, console: Console) -> "Any
             cost=given.cost,
             sequence=given.sequence,
             by=given.by,
+            dimensions=dimensions,
             conversions_source=given.conversions_file,
             conversion_user=given.conversion_user,
             conversion_time=given.conversion_time,
@@ -110,7 +168,9 @@ def read_journeys(given: JourneyInput, common: Common, console: Console) -> "Any
             **shared,
         )
     else:
-        raise not_one_of("--shape", shape, ("events", "touches", "paths"))
+        raise RequestError(
+            f"the input has the shape {shape}, which has no journeys: touchworth synergy reads it (--shape says else)"
+        )
     console.notice(describe(journeys.report))
     return journeys
 

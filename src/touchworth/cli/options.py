@@ -16,7 +16,7 @@ import typer
 
 from touchworth.cli.run import configure
 
-__all__ = ["DEFAULTS", "Common", "JourneyInput", "flag", "options"]
+__all__ = ["DEFAULTS", "NO_COLUMNS", "Common", "JourneyInput", "SessionColumns", "flag", "options"]
 
 
 def flag(names: str, metavar: str | None, text: str, **more: Any) -> Any:
@@ -36,7 +36,7 @@ class JourneyInput:
     """Where journeys come from and how they are cut."""
 
     source: Annotated[str, typer.Argument(metavar="FILE", help="File, glob, database file, or - for standard input.")]
-    shape: Annotated[Text, flag("--shape", "NAME", "events, touches or paths; detected if not given.")] = None
+    shape: Annotated[Text, flag("--shape", "NAME", "Shape of the input; detected if not given.")] = None
     table: Annotated[Text, flag("--table", "NAME", "Table of a DuckDB or SQLite file.")] = None
     query: Annotated[Text, flag("--query", "SQL", "Query of a DuckDB or SQLite file.")] = None
     user: Annotated[Text, flag("--user", "COL", "Events: column of the user's id.")] = None
@@ -86,6 +86,33 @@ class JourneyInput:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionColumns:
+    """Which columns of sessions and of games play which role, beside those of `JourneyInput`."""
+
+    target: Annotated[Text, flag("--target", "COL", "Sessions: who converted (0/1), or a number to explain.")] = None
+    player: Annotated[
+        Many, flag("--player", "COL", "Sessions: a column of 0 and 1 (or a feature or id); repeatable [all].")
+    ] = None
+    order_value: Annotated[
+        Text, flag("--order-value", "COL", "Sessions: value of a conversion, which stays the target.")
+    ] = None
+    weight: Annotated[Text, flag("--weight", "COL", "Sessions: how many sessions a row stands for.")] = None
+    session: Annotated[Text, flag("--session", "COL", "Long sessions: column of the session's id.")] = None
+    feature: Annotated[Text, flag("--feature", "COL", "Long sessions: column of what a session holds.")] = None
+    outcomes: Annotated[File, flag("--outcomes", "FILE", "Long sessions: a table of session and target.")] = None
+    target_item: Annotated[Text, flag("--target-item", "ID", "Transactions: sessions that hold this id converted.")] = (
+        None
+    )
+    coalition: Annotated[Text, flag("--coalition", "COL", "Game: column of the coalition.")] = None
+    coalition_delimiter: Annotated[
+        Text, flag("--coalition-delimiter", "TEXT", "Game: what separates players [ & ].")
+    ] = None
+    dimension: Annotated[
+        Many, flag("--dimension", "COL", "Events: a column whose values are players too; repeatable.")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class Common:
     """What every command has."""
 
@@ -109,6 +136,7 @@ class Common:
 
 
 DEFAULTS = Common()
+NO_COLUMNS = SessionColumns()
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,7 +146,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     owner: dict[str, tuple[str, type]] = {}
     for parameter in inspect.signature(command).parameters.values():
         kind = hints[parameter.name]
-        if kind not in (JourneyInput, Common):
+        if kind not in (JourneyInput, SessionColumns, Common):
             spelled.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
             continue
         inner = typing.get_type_hints(kind, include_extras=True)

@@ -1,7 +1,7 @@
 """From events or a path table to journeys: regroup, order, cut, drop, shorten, transform."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from touchworth.errors import RequestError
+from touchworth.errors import DataError, RequestError
 from touchworth.journeys import cut as cutting
 from touchworth.journeys.cut import cut_journeys
 from touchworth.journeys.deal import name_hashes, path_keys
@@ -17,12 +17,13 @@ from touchworth.journeys.order import order_rows
 from touchworth.journeys.rules import Rules, Transform
 from touchworth.journeys.transform import Steps, change_touches, encode_steps
 from touchworth.kernels import kernel
-from touchworth.sources.records import Events, PathTable, ReadReport
+from touchworth.sources.records import Dimension, Events, PathTable, ReadReport
 
 if TYPE_CHECKING:
     from touchworth.journeys.partitioned import PartitionedJourneys
 
 __all__ = [
+    "DimensionPlayers",
     "GroupedJourneys",
     "Journeys",
     "Users",
@@ -57,6 +58,24 @@ class Users:
     hash: NDArray[np.uint64]
     present: NDArray[np.bool_]
     of_journey: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class DimensionPlayers:
+    """Values of dimensions that each of ``j`` journeys meets, in its touches or in the row that closes it.
+
+    Attributes
+    ----------
+    players
+        Names, ``COLUMN=VALUE``, by column as asked and then in byte order.
+    offsets, items
+        int64 (j + 1,) and int32: journey i meets ``items[offsets[i]:offsets[i + 1]]``, each once; indices into
+        `players`.
+    """
+
+    players: tuple[str, ...]
+    offsets: NDArray[np.int64]
+    items: NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +124,8 @@ class Journeys:
         What joins touches in path texts.
     has_value
         Whether the input has values of conversions.
+    dimensions
+        Values of dimensions that each journey meets, before drop and transforms; None unless asked for.
     """
 
     channels: tuple[str, ...]
@@ -132,6 +153,7 @@ class Journeys:
     notices: tuple[str, ...] = ()
     delimiter: str = " > "
     has_value: bool = True
+    dimensions: DimensionPlayers | None = None
 
     @property
     def has_times(self) -> bool:
@@ -203,7 +225,7 @@ def journeys_from_events(
         "open_journeys": float(counters[cutting.OPEN]),
         "touches_in_open_journeys": float(counters[cutting.TOUCHES_IN_OPEN]),
     }
-    return finish(
+    journeys = finish(
         channels=channels,
         channel=rows.channel,
         time=rows.time,
@@ -230,6 +252,66 @@ def journeys_from_events(
         notices=open_notice(accounting["open_journeys"], float((~closed).sum()), rules),
         known_symbols=symbols,
     )
+    if not events.dimensions:
+        return journeys
+    return replace(
+        journeys, dimensions=dimension_players(events.dimensions, rows.row, cut.start, cut.stop, cut.closing)
+    )
+
+
+def dimension_players(
+    dimensions: Sequence[Dimension],
+    row: NDArray[np.int64],
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    closing: NDArray[np.int64],
+) -> DimensionPlayers:
+    """The players that dimensions add to each journey, from ordered rows and the cut."""
+    names = [f"{one.column}={value}" for one in dimensions for value in one.values]
+    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise DataError(f"two dimensions have the player {twice!r}; rename one of the columns")
+    codes = np.empty((len(dimensions), dimensions[0].codes.size), np.int32)
+    first = 0
+    for place, one in enumerate(dimensions):
+        codes[place] = np.where(one.codes >= 0, one.codes + first, -1)
+        first += len(one.values)
+    offsets = np.zeros(start.size + 1, np.int64)
+    list_dimensions(codes, row, start, stop, closing, len(names), offsets, np.empty(0, np.int32), False)
+    items = np.empty(offsets[-1], np.int32)
+    list_dimensions(codes, row, start, stop, closing, len(names), offsets, items, True)
+    return DimensionPlayers(tuple(names), offsets, items)
+
+
+@kernel
+def list_dimensions(
+    codes: NDArray[np.int32],
+    row: NDArray[np.int64],
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    closing: NDArray[np.int64],
+    players: int,
+    offsets: NDArray[np.int64],
+    items: NDArray[np.int32],
+    fill: bool,
+) -> None:
+    """Different codes over the touches of each journey and its closing row: their ends, and with `fill` the codes."""
+    last = np.full(players, -1, np.int64)
+    filled = 0
+    for j in range(start.size):
+        # The closing row is the last touch, or stands behind it.
+        end = max(stop[j], closing[j] + 1)
+        for at in range(start[j], end):
+            if at >= stop[j] and at != closing[j]:
+                continue
+            for d in range(codes.shape[0]):
+                code = codes[d, row[at]]
+                if code >= 0 and last[code] != j:
+                    last[code] = j
+                    if fill:
+                        items[filled] = code
+                    filled += 1
+        offsets[j + 1] = filled
 
 
 def journeys_from_paths(table: PathTable, rules: Rules) -> Journeys:
@@ -294,6 +376,7 @@ def events_of_group(events: Events, group: int) -> Events:
         channels=events.channels,
         by_values=(),
         report=events.report,
+        dimensions=tuple(replace(one, codes=one.codes[mine]) for one in events.dimensions),
     )
 
 

@@ -24,6 +24,8 @@ class Overview:
         Touches of the longest journey.
     period
         Time of the first and of the last touch in microseconds; None where there is none.
+    dimension_players, journeys_met
+        Players of dimensions, and int64: how many journeys meet each.
     """
 
     channels: tuple[str, ...]
@@ -43,6 +45,8 @@ class Overview:
     delimiter: str
     has_times: bool
     has_value: bool
+    dimension_players: tuple[str, ...]
+    journeys_met: NDArray[np.int64]
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -52,7 +56,7 @@ class Overview:
 
 def overview(journeys: Journeys) -> Overview:
     """Overview of `journeys`."""
-    times = journeys.time
+    times, met = journeys.time, journeys.dimensions
     return Overview(
         channels=journeys.channels,
         symbols=journeys.symbols,
@@ -71,6 +75,8 @@ def overview(journeys: Journeys) -> Overview:
         delimiter=journeys.delimiter,
         has_times=journeys.has_times,
         has_value=journeys.has_value,
+        dimension_players=() if met is None else met.players,
+        journeys_met=np.zeros(0, np.int64) if met is None else np.bincount(met.items, minlength=len(met.players)),
     )
 
 
@@ -95,4 +101,6 @@ def merge_overviews(a: Overview, b: Overview) -> Overview:
         delimiter=a.delimiter,
         has_times=a.has_times,
         has_value=a.has_value,
+        dimension_players=a.dimension_players,
+        journeys_met=a.journeys_met + b.journeys_met,
     )

@@ -1,7 +1,7 @@
 """`read_events` and `read_paths`: from any source to journeys in one call."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ def read_events(
     cost: str | None = None,
     sequence: str | None = None,
     by: str | None = None,
+    dimensions: Sequence[str] = (),
     conversions_source: Any = None,
     conversion_user: str | None = None,
     conversion_time: str | None = None,
@@ -75,6 +76,8 @@ def read_events(
         Column names; detected from names and contents where not given.
     by
         A column; the analysis is repeated for each of its values.
+    dimensions
+        Columns whose values become players of games beside the channels, each named ``COLUMN=VALUE``.
     conversions_source, conversion_user, conversion_time, conversion_value, strip_prefix
         Conversions in a table of their own; `strip_prefix` is removed from the ids before joining.
     where
@@ -134,6 +137,7 @@ def read_events(
         cost=cost,
         sequence=sequence,
         by=by,
+        dimensions=dimensions,
         conversions_source=conversions_source,
         conversion_user=conversion_user,
         conversion_time=conversion_time,

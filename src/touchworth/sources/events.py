@@ -1,6 +1,6 @@
 """Reading events: touches with their conversions, or touches and conversions apart."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,8 +19,8 @@ from touchworth.sources.columns import Roles, conversion_roles, event_roles
 from touchworth.sources.encode import Interner, compact
 from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql, number_sql, row_sql, text_sql
 from touchworth.sources.memory import MemoryPlan, make_plan
-from touchworth.sources.partitions import PartitionedEvents, Rows, Spill
-from touchworth.sources.records import Events, ReadReport
+from touchworth.sources.partitions import PartitionedDimension, PartitionedEvents, Rows, Spill
+from touchworth.sources.records import Dimension, Events, ReadReport
 from touchworth.sources.rejects import (
     BAD_COST,
     BAD_SEQUENCE,
@@ -72,16 +72,18 @@ class Chunk:
     by: NDArray[np.int32]
     status: NDArray[np.uint8]
     counts: NDArray[np.int64]
+    dimensions: tuple[NDArray[np.int32], ...] = ()
 
 
 @dataclass(slots=True)
 class Names:
-    """Codes of users, channels, values of the ``by`` column and whole rows, over all parts."""
+    """Codes of users, channels, values of the ``by`` column and of dimensions, and whole rows, over all parts."""
 
     users: Interner = field(default_factory=Interner)
     channels: Interner = field(default_factory=Interner)
     by: Interner = field(default_factory=Interner)
     rows: Interner = field(default_factory=lambda: Interner(trim=False))
+    dimensions: tuple[Interner, ...] = ()
 
 
 @dataclass(slots=True)
@@ -216,6 +218,8 @@ class Spilled:
             "sequence": filled(chunks, lambda chunk: chunk.sequence, np.inf),
             "by": joined(chunks, lambda chunk: chunk.by, np.int32),
         }
+        for place in range(len(self.names.dimensions)):
+            optional[f"dimension{place}"] = dimension_of(chunks, place)
         rows = Rows(
             user=joined(chunks, lambda chunk: chunk.user, np.int32),
             time=joined(chunks, lambda chunk: chunk.time, np.int64),
@@ -239,6 +243,7 @@ def load_events(
     cost: str | None = None,
     sequence: str | None = None,
     by: str | None = None,
+    dimensions: Sequence[str] = (),
     conversions_source: Any = None,
     conversion_user: str | None = None,
     conversion_time: str | None = None,
@@ -270,6 +275,8 @@ def load_events(
         Columns of these roles; None detects one, "" says that there is none.
     by
         A column to repeat the analysis by.
+    dimensions
+        Columns whose values are players of games beside the channels, each named ``COLUMN=VALUE``.
     conversions_source, conversion_user, conversion_time, conversion_value
         A table of conversions of its own, and its columns. Its rows become rows without a channel.
     strip_prefix
@@ -309,7 +316,8 @@ def load_events(
     """
     check_options(max_rejects, rejects, force)
     check_order(date_order)
-    collector, names = Rejects(rejects, force), Names()
+    wanted = check_dimensions(dimensions)
+    collector, names = Rejects(rejects, force), Names(dimensions=tuple(Interner() for _ in wanted))
     limits: dict[str, Any] = {"timezone": timezone, "threads": threads, "temp": temp}
     apart = conversions_source is not None
     asked = {
@@ -321,7 +329,7 @@ def load_events(
         asked |= {"conversion": conversion or "", "value": value or ""}
     common = Common(
         names, collector, where or {}, by, strip_prefix, missing_channel, deduplicate, timezone, date_order,
-        max_rejects, progress,
+        max_rejects, progress, dimensions=wanted,
     )  # fmt: skip
     with ExitStack() as stack:
         opened = [stack.enter_context(open_tables(source, table=table, query=query, **limits))]
@@ -372,7 +380,9 @@ def read_opened(
     report = ReadReport(
         shape="touches" if apart else "events",
         sources=tuple(name for tables in opened for name in tables.names),
-        columns=columns | ({"by": common.by} if common.by else {}),
+        columns=columns
+        | ({"by": common.by} if common.by else {})
+        | {f"dimension {place}": name for place, name in enumerate(common.dimensions, 1)},
         detected=tuple(detected),
         rows_read=rows_read,
         rows_rejected=common.rejects.total,
@@ -384,8 +394,17 @@ def read_opened(
         values_without_conversion=int(counts[2]),
     )
     if isinstance(sink, Held):
-        return assemble(sink.chunks, common.names, report, notices, by=common.by)
-    return assemble_partitions(sink, report, notices)
+        return assemble(sink.chunks, common.names, report, notices, by=common.by, dimensions=common.dimensions)
+    return assemble_partitions(sink, report, notices, common.dimensions)
+
+
+def check_dimensions(dimensions: Sequence[str]) -> tuple[str, ...]:
+    """The dimensions asked for, each once."""
+    wanted = (dimensions,) if isinstance(dimensions, str) else tuple(dimensions)
+    twice = next((name for name in wanted if wanted.count(name) > 1), None)
+    if twice is not None:
+        raise RequestError(f"--dimension {twice!r} is named twice; name each column once")
+    return wanted
 
 
 def check_options(max_rejects: float, rejects: str | Path | None, force: bool) -> None:
@@ -413,6 +432,7 @@ class Common:
     max_rejects: float
     progress: Callable[[str, int], None] | None
     conversions_only: bool = False
+    dimensions: tuple[str, ...] = ()
 
 
 def read_table(tables: Tables, roles: Roles, common: Common, sink: Sink) -> Tally:
@@ -429,7 +449,9 @@ def read_table(tables: Tables, roles: Roles, common: Common, sink: Sink) -> Tall
     else:
         where = filter_columns(tables, common.where)
         by = None if by is None else need_column(tables, by, "--by")
-    extra = [by] if by is not None else []
+        for name in common.dimensions:
+            need_column(tables, name, "--dimension")
+    extra = [*common.dimensions, *([by] if by is not None else [])]
     tables.use([*columns.values(), *extra, *where, *(tables.columns if common.deduplicate else ())])
     for part in tables.parts:
         for role in ("user", "time"):
@@ -508,6 +530,7 @@ def without_rejected(chunk: Chunk) -> Chunk:
     return Chunk(
         of(chunk.user), of(chunk.time), of(chunk.channel), of(chunk.converts), of(chunk.value), of(chunk.cost),
         of(chunk.sequence), of(chunk.by), np.zeros(0, np.uint8), chunk.counts,
+        tuple(of(codes) for codes in chunk.dimensions),
     )  # fmt: skip
 
 
@@ -575,6 +598,9 @@ def event_sql(
     if by is not None:
         cell = text_sql(part.sql(by), part.type(by)) if part.has(by) else "''"
         picked["by"] = f"coalesce(nullif(trim({cell}), ''), '(blank)')"
+    for place, name in enumerate(common.dimensions):
+        absent = "CAST(NULL AS VARCHAR)"
+        picked[f"dimension{place}"] = text_sql(part.sql(name), part.type(name)) if part.has(name) else absent
     left_out = filter_sql(part, where)
     if left_out is not None:
         picked["left_out"] = left_out
@@ -617,6 +643,7 @@ def encode_batch(batch: pa.RecordBatch, common: Common, seen_rows: int) -> tuple
     chunk = Chunk(
         user, batch.column("time").to_numpy(), channel, converts, kept_value, numbers("cost"), numbers("sequence"), by,
         status, counts,
+        tuple(one.codes(batch.column(f"dimension{place}")) for place, one in enumerate(names.dimensions)),
     )  # fmt: skip
     return chunk, seen_rows
 
@@ -707,7 +734,15 @@ def judge_rows(
     return status, converts, kept, counts
 
 
-def assemble(chunks: list[Chunk], names: Names, report: ReadReport, notices: list[str], *, by: str | None) -> Events:
+def assemble(
+    chunks: list[Chunk],
+    names: Names,
+    report: ReadReport,
+    notices: list[str],
+    *,
+    by: str | None,
+    dimensions: Sequence[str] = (),
+) -> Events:
     """Join the chunks, number users by first appearance and channels by the bytes of their names."""
     user = joined(chunks, lambda chunk: chunk.user, np.int32)
     user_ids, user_hash = names.users.texts(), names.users.hashes()
@@ -735,10 +770,21 @@ def assemble(chunks: list[Chunk], names: Names, report: ReadReport, notices: lis
         channels=channels,
         by_values=by_values,
         report=with_notices(report, notices),
+        dimensions=tuple(
+            Dimension(column, *by_bytes(dimension_of(chunks, place), names.dimensions[place]))
+            for place, column in enumerate(dimensions)
+        ),
     )
 
 
-def assemble_partitions(sink: Spilled, report: ReadReport, notices: list[str]) -> PartitionedEvents:
+def dimension_of(chunks: Iterable[Chunk], place: int) -> NDArray[np.int32]:
+    """Codes of one dimension in all chunks."""
+    return joined(chunks, lambda chunk: chunk.dimensions[place], np.int32)
+
+
+def assemble_partitions(
+    sink: Spilled, report: ReadReport, notices: list[str], dimensions: Sequence[str] = ()
+) -> PartitionedEvents:
     """Write what is left and settle what holds for all partitions: codes of channels and groups, ends, notices."""
     sink.mark()
     sink.flush()
@@ -757,6 +803,12 @@ def assemble_partitions(sink: Spilled, report: ReadReport, notices: list[str]) -
         grouped[list(ends)] = True
         new_by, by_values = order_by_bytes(grouped, names.by)
         ends = {int(new_by[code]): end for code, end in ends.items()}
+    further = []
+    for place, column in enumerate(dimensions):
+        met = np.zeros(names.dimensions[place].known, np.bool_)
+        for run in runs:
+            met[: run.dimensions[place].size] |= run.dimensions[place]
+        further.append(PartitionedDimension(column, *order_by_bytes(met, names.dimensions[place])))
     notices += notices_of_ids(pa.array(list(rounded), pa.string()))
     return PartitionedEvents(
         spill=sink.spill,
@@ -766,6 +818,7 @@ def assemble_partitions(sink: Spilled, report: ReadReport, notices: list[str]) -
         by_values=by_values,
         ends=tuple(ends[group] for group in sorted(ends)) or (0,),
         report=with_notices(report, notices),
+        dimensions=tuple(further),
     )
 
 

@@ -18,9 +18,9 @@ from touchworth.errors import DataError
 from touchworth.kernels import kernel
 from touchworth.output import TemporaryFolder
 from touchworth.sources.encode import Interner
-from touchworth.sources.records import Events, ReadReport
+from touchworth.sources.records import Dimension, Events, ReadReport
 
-__all__ = ["PartitionedEvents", "Rows", "Run", "Spill", "partition_of"]
+__all__ = ["PartitionedDimension", "PartitionedEvents", "Rows", "Run", "Spill", "partition_of"]
 
 # Columns of a row that only some inputs have, and what stands in for them in tables without.
 OPTIONAL: dict[str, float] = {"value": 0.0, "cost": 0.0, "sequence": np.inf, "by": 0}
@@ -37,7 +37,7 @@ class Rows:
     channel
         int32 (n,): code in order of first appearance over all rows read; -1 without a touch.
     optional
-        The columns of `OPTIONAL` that are there, (n,).
+        The columns of `OPTIONAL` that are there, (n,), and the codes of dimensions: ``dimension0``, ``dimension1``, ...
     ids, hashes
         Ids of the users as an Arrow array, and uint64 hashes.
     """
@@ -67,6 +67,8 @@ class Run:
         Code of the ``by`` column (0 without one) -> latest time.
     rounded
         Ids that a spreadsheet rounded.
+    dimensions
+        bool: which codes of each dimension occur.
     """
 
     place: Path
@@ -74,6 +76,7 @@ class Run:
     channels: NDArray[np.bool_]
     ends: dict[int, int]
     rounded: tuple[str, ...]
+    dimensions: tuple[NDArray[np.bool_], ...] = ()
 
 
 def partition_of(hashes: NDArray[np.uint64], partitions: int) -> NDArray[np.int64]:
@@ -147,15 +150,16 @@ class Spill:
             write_batches(place.with_suffix(".users"), pa.RecordBatch.from_arrays([ids], ["id"]), user_ends)
         except OSError as error:
             raise disk_error(self.folder.path, error) from error
-        occurs = np.zeros(int(rows.channel.max(initial=-1)) + 2, np.bool_)
-        occurs[rows.channel] = True
         ends: dict[int, int] = {0: int(rows.time.max())}
         if "by" in rows.optional:
             by = rows.optional["by"]
             latest = np.full(int(by.max()) + 1, -1, np.int64)
             np.maximum.at(latest, by, rows.time)
             ends = {code: int(end) for code, end in enumerate(latest.tolist()) if end >= 0}
-        self.runs.append(Run(place, tuple(rows.optional), occurs[:-1], ends, rounded))
+        met = [codes for name, codes in sorted(rows.optional.items()) if name.startswith("dimension")]
+        self.runs.append(
+            Run(place, tuple(rows.optional), occurring(rows.channel), ends, rounded, tuple(map(occurring, met)))
+        )
 
     def drop(self, kept: int) -> None:
         """Remove all runs but the first `kept`."""
@@ -163,6 +167,13 @@ class Spill:
             for suffix in (".rows", ".users"):
                 run.place.with_suffix(suffix).unlink()
         del self.runs[kept:]
+
+
+def occurring(codes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which codes occur, up to the largest; -1 is none."""
+    occurs = np.zeros(int(codes.max(initial=-1)) + 2, np.bool_)
+    occurs[codes] = True
+    return occurs[:-1]
 
 
 def write_batches(path: Path, batch: pa.RecordBatch, ends: NDArray[np.int64]) -> None:
@@ -189,6 +200,25 @@ def disk_error(folder: Path, error: OSError) -> DataError:
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionedDimension:
+    """A dimension of events in partitions; see `Dimension`.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    new_codes
+        int32: place of each value in byte order, by its code in the runs; the last is -1.
+    values
+        Its values in byte order.
+    """
+
+    column: str
+    new_codes: NDArray[np.int32]
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionedEvents:
     """Events in partitions of complete users on disk; see `Events` for the columns.
 
@@ -204,6 +234,8 @@ class PartitionedEvents:
         As in `Events`.
     ends
         Latest time of each group (of all rows where there is no ``by`` column).
+    dimensions
+        Further columns whose values are players.
     """
 
     spill: Spill
@@ -213,6 +245,7 @@ class PartitionedEvents:
     by_values: tuple[str, ...]
     ends: tuple[int, ...]
     report: ReadReport
+    dimensions: tuple[PartitionedDimension, ...] = ()
 
     def __len__(self) -> int:
         return self.spill.partitions
@@ -236,7 +269,7 @@ class PartitionedEvents:
             return np.concatenate(
                 [np.empty(0, dtype)]
                 + [
-                    one[name] if name in one else np.full(size, OPTIONAL[name], dtype)
+                    one[name] if name in one else np.full(size, OPTIONAL.get(name, -1), dtype)
                     for one, size in zip(found, sizes, strict=True)
                 ],
                 dtype=dtype,
@@ -257,6 +290,10 @@ class PartitionedEvents:
             channels=self.channels,
             by_values=self.by_values,
             report=self.report,
+            dimensions=tuple(
+                Dimension(one.column, one.new_codes[joined(f"dimension{place}", np.int32)], one.values)
+                for place, one in enumerate(self.dimensions)
+            ),
         )
 
     def close(self) -> None:

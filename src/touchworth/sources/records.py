@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["Events", "GameTable", "PathTable", "ReadReport", "Sessions"]
+__all__ = ["Dimension", "Events", "GameTable", "PathTable", "ReadReport", "Sessions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,25 @@ class ReadReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Dimension:
+    """A column of an event log whose values become players beside the channels.
+
+    Attributes
+    ----------
+    column
+        Its name.
+    codes
+        int32 (n,): index into ``values``; -1 where blank.
+    values
+        Its values in the order of their UTF-8 bytes; every one occurs.
+    """
+
+    column: str
+    codes: NDArray[np.int32]
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Events:
     """Touches and conversions of users, encoded, in the order read (``n`` rows).
 
@@ -83,6 +102,8 @@ class Events:
         Channel names in the order of their UTF-8 bytes; every one occurs.
     by_values
         Values of the ``by`` column in the order of their UTF-8 bytes.
+    dimensions
+        Further columns whose values are players of games; none unless asked for.
     """
 
     user: NDArray[np.int64]
@@ -98,6 +119,7 @@ class Events:
     channels: tuple[str, ...]
     by_values: tuple[str, ...]
     report: ReadReport
+    dimensions: tuple[Dimension, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

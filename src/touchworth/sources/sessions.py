@@ -80,6 +80,7 @@ def load_sessions(
     weight: str | None = None,
     where: Mapping[str, str] | None = None,
     max_rejects: float = 0.01,
+    player_rejects: float | None = None,
     rejects: str | Path | None = None,
     force: bool = False,
     table: str | None = None,
@@ -106,6 +107,8 @@ def load_sessions(
         Column of the values of conversions; y stays the conversion.
     user, weight
         Columns of the user's id and of how many sessions a row stands for.
+    player_rejects
+        Largest share of rows that one player may have rejected; `max_rejects` where not given.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def load_sessions(
     Notes
     -----
     A column that holds a number other than 0 and 1 is no player: named, it is refused; else it is left out with a
-    notice. Other cells that are no flag reject their rows, unless they are more than `max_rejects` of all.
+    notice. Other cells that are no flag reject their rows, unless they are more than `player_rejects` of all.
     """
     check_options(max_rejects, rejects, force)
     collector = Rejects(rejects, force)
@@ -142,7 +145,7 @@ def load_sessions(
         if numbers is not None:
             plan = numbers
             read_parts(tables, wide, plan, wanted, collector, progress)
-        judge_players(tables, wide, max_rejects, left)
+        judge_players(tables, wide, max_rejects if player_rejects is None else player_rejects, left)
         rows_read = settle_rows(tables, wide, plan, collector)
         if left:
             tables.notices.append(left_out_notice(left))
