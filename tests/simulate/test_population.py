@@ -91,9 +91,7 @@ def test_all_coalitions_against_brute_force(seed, devices, rate):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value")
-@pytest.mark.parametrize(
-    ("scale", "function"), [("log_rate", np.log), ("log_odds", lambda v: np.log(v / (1 - v)))]
-)
+@pytest.mark.parametrize(("scale", "function"), [("log_rate", np.log), ("log_odds", lambda v: np.log(v / (1 - v)))])
 def test_log_scales_against_brute_force(scale, function):
     population = small(5)
     agrees(population, brute(population, function), scale=scale)
