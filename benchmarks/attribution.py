@@ -1,7 +1,7 @@
 """Attribution against its peers: whole processes in turn, medians, CPU seconds beside wall seconds.
 
-    scripts/bench                       all rows at full size (about ten minutes on two cores)
-    scripts/bench --events 1000000 --paths 100000 --runs 3
+    scripts/bench attribution           all rows at full size (about ten minutes on two cores)
+    scripts/bench attribution --events 1000000 --paths 100000 --runs 3
 
 Inputs are generated into a temporary folder. A run before the counted ones compiles the kernels; its time is stated
 apart.

@@ -17,14 +17,18 @@ _PLACES = {
     "Paths": "touchworth.journeys.paths",
     "RequestError": "touchworth.errors",
     "SessionSpec": "touchworth.simulate.sessions",
+    "Sessions": "touchworth.sources.records",
+    "Synergies": "touchworth.synergy.synergies",
     "TouchworthError": "touchworth.errors",
     "attribute": "touchworth.attribution.attribute",
     "paths": "touchworth.journeys.paths",
     "read_events": "touchworth.journeys.read",
     "read_paths": "touchworth.journeys.read",
+    "read_sessions": "touchworth.synergy.read",
     "score": "touchworth.simulate.score",
     "simulate_journeys": "touchworth.simulate.journeys",
     "simulate_sessions": "touchworth.simulate.sessions",
+    "synergies": "touchworth.synergy.synergies",
     "validate": "touchworth.journeys.validate",
 }
 
@@ -37,14 +41,18 @@ __all__ = [
     "Paths",
     "RequestError",
     "SessionSpec",
+    "Sessions",
+    "Synergies",
     "TouchworthError",
     "attribute",
     "paths",
     "read_events",
     "read_paths",
+    "read_sessions",
     "score",
     "simulate_journeys",
     "simulate_sessions",
+    "synergies",
     "validate",
 ]
 
@@ -61,6 +69,9 @@ if TYPE_CHECKING:
     from touchworth.simulate.recipe import JourneySpec
     from touchworth.simulate.score import score
     from touchworth.simulate.sessions import SessionSpec, simulate_sessions
+    from touchworth.sources.records import Sessions
+    from touchworth.synergy.read import read_sessions
+    from touchworth.synergy.synergies import Synergies, synergies
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,13 @@
 """Writing: every file is written beside its place and moved there, so that none is ever half written."""
 
+import glob
+import importlib
 import json
 import os
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,7 @@ from touchworth.errors import RequestError, not_one_of
 
 __all__ = [
     "FORMATS",
+    "TemporaryFolder",
     "check_output",
     "format_of",
     "print_table",
@@ -53,35 +57,120 @@ def check_output(path: str | Path, *, force: bool) -> None:
         raise RequestError(f"{str(path)!r} is a folder; name a file to write")
     if not place.parent.is_dir():
         raise RequestError(f"the folder of {str(path)!r} does not exist; make it first or name another")
+    for left in place.parent.glob(f".{glob.escape(place.name)}.*.part"):
+        remove_abandoned(left, left)
     if place.exists() and not force:
         raise RequestError(f"{str(path)!r} exists; give --force to replace it")
 
 
 # Temporary files and folders in use: an interrupted run removes them before it ends.
 TEMPORARY: set[Path] = set()
+PREFIX = "touchworth-"
+LOCK = "in-use"
+
+
+def take_lock(handle: int) -> bool:
+    """Lock an open file without waiting; False where another process holds it or the platform has no such locks.
+
+    The system lets go of the lock however the process ends, so that a file nobody holds was left by a killed run.
+    """
+    try:
+        locks = importlib.import_module("fcntl")
+    except ImportError:
+        return False
+    try:
+        locks.flock(handle, locks.LOCK_EX | locks.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def remove_abandoned(path: Path, lock: Path) -> None:
+    """Remove a temporary file or folder of a run that was killed: its lock is there and nobody holds it."""
+    try:
+        handle = os.open(lock, os.O_RDWR)
+    except OSError:
+        return
+    try:
+        if take_lock(handle):
+            remove(path)
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir():
+        # Renamed first, so that a thread that still works can put nothing new into it.
+        gone = path.with_name(f"{path.name}.gone")
+        path.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+class TemporaryFolder:
+    """A folder for temporary files, removed by `close`, at exit, when interrupted; by the next run if this is killed.
+
+    Parameters
+    ----------
+    parent
+        Where to make it; None: the system's folder for temporary files.
+
+    Raises
+    ------
+    RequestError
+        The parent is no folder that can be written to.
+    """
+
+    def __init__(self, parent: str | Path | None) -> None:
+        where = Path(tempfile.gettempdir() if parent is None else parent)
+        for left in where.glob(f"{PREFIX}*"):
+            remove_abandoned(left, left / LOCK)
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise RequestError(f"--temp is {str(where)!r}: {why}; it must be a folder that can be written to") from None
+        handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        take_lock(handle)
+        TEMPORARY.add(self.path)
+        self._end = weakref.finalize(self, TemporaryFolder._remove, self.path, handle)
+
+    @staticmethod
+    def _remove(path: Path, handle: int) -> None:
+        remove(path)
+        os.close(handle)
+        TEMPORARY.discard(path)
+
+    def close(self) -> None:
+        """Remove the folder; a second call does nothing."""
+        self._end()
 
 
 def remove_temporary() -> None:
     """Remove every temporary file and folder."""
     for path in list(TEMPORARY):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        remove(path)
 
 
 @contextmanager
 def temporary_file(folder: Path | None, prefix: str, suffix: str) -> Iterator[Path]:
     """An empty file that is removed at the end, also when the run is interrupted."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=prefix, suffix=suffix)
-    os.close(handle)
     path = Path(name)
     TEMPORARY.add(path)
+    # Held to the end, the lock tells other runs that the file is in use. Without locks, an open file may not move.
+    if not take_lock(handle):
+        os.close(handle)
+        handle = -1
     try:
         yield path
     finally:
         path.unlink(missing_ok=True)
         TEMPORARY.discard(path)
+        if handle >= 0:
+            os.close(handle)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What every result is: an immutable record around an Arrow table that converts, writes and shows itself."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -39,6 +40,14 @@ class Result:
         from touchworth.output import write_table
 
         write_table(self.table, path, format=format, force=force)
+
+    @property
+    def plot(self) -> Any:
+        """The plots of this result (Plotly): ``result.plot.NAME()``; ``result.plot.save(folder)`` writes them all.
+
+        Drawing lives in a room after all results, which is looked up only when a plot is asked for.
+        """
+        return import_module("touchworth.render.plots").plots_of(self)
 
     def __repr__(self) -> str:
         return text_table(self.table, [name for name in self.shown if name in self.table.column_names])

@@ -32,9 +32,11 @@ from touchworth.attribution.shapley import rate_shapley
 from touchworth.attribution.spend import spend_by_channel
 from touchworth.attribution.uncertainty import expansion
 from touchworth.errors import RequestError
-from touchworth.journeys.build import GroupedJourneys, Journeys
-from touchworth.journeys.counts import ChainCounts, Counts, PathCounts, Plan, count_paths
-from touchworth.journeys.local import deal, reduce_journeys
+from touchworth.journeys.build import GroupedJourneys
+from touchworth.journeys.counts import ChainCounts, Counts, Plan
+from touchworth.journeys.credits import Weighting
+from touchworth.journeys.overview import Overview
+from touchworth.journeys.reduction import AnyJourneys, PathParts, Reduction, parts_of, reduce_all
 from touchworth.results import join_groups
 
 __all__ = ["attribute"]
@@ -43,7 +45,7 @@ SEGMENTS = {1: ("all",), 2: ("all", "loyal", "disloyal")}
 
 
 def attribute(
-    journeys: Journeys | GroupedJourneys,
+    journeys: AnyJourneys | GroupedJourneys,
     models: Sequence[str] | None = None,
     *,
     order: int = 1,
@@ -102,61 +104,63 @@ def attribute(
     if loyal_touches is not None and loyal_touches < 1:
         raise RequestError(f"--loyal-touches is {loyal_touches}; it must be 1 or more")
     names = choose_models(None if models is None else list(models))
-
-    def run(part: Journeys) -> Credit:
-        parameters = make_parameters(
-            has_times=part.has_times,
-            order=order,
-            half_life=half_life,
-            first_weight=first_weight,
-            last_weight=last_weight,
-            direct=None if direct is None else tuple(direct),
-        )
-        return attribute_one(part, names, parameters, loyal_touches, spend, cpc, level, buckets, seed, threads)
-
-    if isinstance(journeys, Journeys):
-        return run(journeys)
-    return joined(journeys, {name: run(part) for name, part in journeys.groups.items()})
-
-
-def attribute_one(
-    journeys: Journeys,
-    names: tuple[str, ...],
-    parameters: Parameters,
-    loyal_touches: int | None,
-    spend: Mapping[str, float] | None,
-    cpc: Mapping[str, float] | None,
-    level: float,
-    buckets: int,
-    seed: int,
-    threads: int,
-) -> Credit:
-    """Reduce, solve, check and assemble; every step is timed for ``-v``."""
-    timings: dict[str, float] = {}
+    parts = parts_of(journeys)
+    if isinstance(journeys, GroupedJourneys) and not parts:
+        raise RequestError(f"column {journeys.column!r} has no value to repeat the analysis by")
+    parameters = make_parameters(
+        has_times=next(iter(parts.values())).has_times,
+        order=order,
+        half_life=half_life,
+        first_weight=first_weight,
+        last_weight=last_weight,
+        direct=None if direct is None else tuple(direct),
+    )
     rules = {name: weighting(name, parameters) for name in names if MODELS[name].kind >= 0}
-    # Models that weigh alike (shapley and ordered_shapley, u_shaped and the default position_based) are counted once.
-    distinct = tuple(dict.fromkeys(rules.values()))
     plan = Plan(
-        weightings=distinct,
+        # Models that weigh alike (shapley and ordered_shapley, u_shaped and the default position_based) count once.
+        weightings=tuple(dict.fromkeys(rules.values())),
         order=parameters.order if "markov" in names else 0,
         loyal_touches=loyal_touches,
         positions="ordered_shapley" in names,
         sets="shapley_rate" in names,
         direct=parameters.direct,
     )
-    with timed(timings, "deal to buckets"):
-        dealt = deal(journeys, buckets, seed)
+    timings: dict[str, float] = {}
     with timed(timings, "reduce to counts"):
-        counts = reduce_journeys(journeys, dealt, plan, threads)
-    with timed(timings, "distinct paths"):
-        paths = count_paths(journeys)
-    certain = not dealt.why_not
-    notices = [*journeys.report.notices, *journeys.notices]
+        reduced = reduce_all(list(parts.values()), plan, buckets, seed, threads)
+    results = {}
+    for (group, part), (reduction, paths) in zip(parts.items(), reduced, strict=True):
+        results[group] = credit_of(
+            part, reduction, paths, names, parameters, rules, plan, spend, cpc, level, seed, timings
+        )
+        paths.close()
+        timings = {}
+    return joined(journeys, results) if isinstance(journeys, GroupedJourneys) else results[""]
+
+
+def credit_of(
+    journeys: AnyJourneys,
+    reduction: Reduction,
+    paths: PathParts,
+    names: tuple[str, ...],
+    parameters: Parameters,
+    rules: Mapping[str, Weighting],
+    plan: Plan,
+    spend: Mapping[str, float] | None,
+    cpc: Mapping[str, float] | None,
+    level: float,
+    seed: int,
+    timings: dict[str, float],
+) -> Credit:
+    """Solve, check and assemble from the reduction of `journeys`; every step is timed for ``-v``."""
+    whole, counts, units = reduction.overview, reduction.counts, reduction.units
+    certain = not reduction.why_not
+    notices = [*whole.report.notices, *whole.notices]
     if not certain:
-        notices.append(f"no intervals: {dealt.why_not}")
-    if journeys.conversions.sum() == 0:
+        notices.append(f"no intervals: {reduction.why_not}")
+    if whole.conversions == 0:
         notices.append("no journey converts: every credit is 0")
-    scale = expansion(dealt.units)[:, None]
+    scale = expansion(units)[:, None]
     estimates: dict[tuple[str, str], Estimate] = {}
     markov: MarkovResult | None = None
     for name in names:
@@ -164,28 +168,26 @@ def attribute_one(
             for segment in SEGMENTS[plan.segments]:
                 chosen = slice(None) if segment == "all" else slice(*((0, 1) if segment == "loyal" else (1, 2)))
                 if name == "markov":
-                    estimate, result, told = markov_estimate(counts, journeys, plan, chosen, scale, certain)
+                    estimate, result, told = markov_estimate(counts, whole, plan, chosen, scale, certain)
                     markov = result if segment == "all" else markov
                     label = "markov" if segment == "all" else f"markov ({segment})"
                     notices += [f"{label}: {text}" for text in told]
                 elif name == "shapley_rate":
-                    estimate, told = rate_estimate(counts, chosen, scale, certain, len(journeys.channels), seed)
+                    estimate, told = rate_estimate(counts, chosen, scale, certain, len(whole.channels), seed)
                     notices += told
                 else:
-                    place = distinct.index(rules[name])
+                    place = plan.weightings.index(rules[name])
                     estimate = weighted_estimate(
                         counts.credit[place, chosen].sum(0), counts.credit_value[place, chosen].sum(0), scale, certain
                     )
                 estimates[name, segment] = estimate
-    if certain and journeys.conversions.sum() < 30:
+    if certain and whole.conversions < 30:
         notices.append("fewer than 30 conversions: every row is marked low_evidence, intervals are too narrow")
-    paid, told = spend_by_channel(journeys.channels, journeys.touches_read, journeys.cost, spend, cpc)
+    paid, told = spend_by_channel(whole.channels, whole.touches_read, whole.cost, spend, cpc)
     notices += told
     with timed(timings, "properties and tables"):
-        table = credit_table(
-            estimates, journeys.channels, journeys.touches, dealt.units, level, paid, plan.segments > 1
-        )
-        properties = check_properties(estimates, counts, journeys, paths, parameters)
+        table = credit_table(estimates, whole.channels, whole.touches, units, level, paid, plan.segments > 1)
+        properties, unique_paths = check_properties(estimates, counts, whole, paths, parameters)
     failed = properties.filter(properties["holds"].is_valid()).to_pylist()
     notices += [
         f"{row['model']}: property {row['property']!r} does not hold ({row['detail']})"
@@ -195,13 +197,13 @@ def attribute_one(
     return Credit(
         table=table,
         properties=properties,
-        summary=summarise(journeys, paths, names, parameters, properties, estimates, notices, plan, dealt.units, level),
-        channels=journeys.channels,
-        removal=None if markov is None else removal_table(journeys.channels, markov),
-        positions=position_table(journeys.channels, counts) if plan.positions else None,
+        summary=summarise(whole, unique_paths, names, parameters, properties, estimates, notices, plan, units, level),
+        channels=whole.channels,
+        removal=None if markov is None else removal_table(whole.channels, markov),
+        positions=position_table(whole.channels, counts) if plan.positions else None,
         markov=markov,
         estimates=estimates,
-        units=dealt.units,
+        units=units,
         level=level,
         journeys=journeys,
         parameters=parameters,
@@ -228,19 +230,19 @@ def weighted_estimate(
 
 
 def markov_estimate(
-    counts: Counts, journeys: Journeys, plan: Plan, chosen: slice, scale: NDArray[np.float64], certain: bool
+    counts: Counts, whole: Overview, plan: Plan, chosen: slice, scale: NDArray[np.float64], certain: bool
 ) -> tuple[Estimate, MarkovResult, list[str]]:
-    """Credit by removal effects of the chain of one segment's converted journeys and all null journeys."""
+    """Credit by removal effects of the chain of one segment's converted journeys and all null whole."""
     if counts.chain is None:
         raise ValueError("the plan counted no chain")
-    whole = counts.chain
-    kept = np.isin(whole.segment, [*range(plan.segments)[chosen], plan.segments])
-    source, target, bucket = whole.source[kept], whole.target[kept], whole.bucket[kept]
-    weight, value = whole.weight[kept], whole.value[kept]
-    channels = len(journeys.channels)
-    block = last_channels(whole, journeys.symbol_channel)
-    chain = make_chain(whole.states, source, target, weight, value, block, channels)
-    replicated = certain and whole.states > SOLVED_ANEW_STATES
+    found = counts.chain
+    kept = np.isin(found.segment, [*range(plan.segments)[chosen], plan.segments])
+    source, target, bucket = found.source[kept], found.target[kept], found.bucket[kept]
+    weight, value = found.weight[kept], found.value[kept]
+    channels = len(whole.channels)
+    block = last_channels(found, whole.symbol_channel)
+    chain = make_chain(found.states, source, target, weight, value, block, channels)
+    replicated = certain and found.states > SOLVED_ANEW_STATES
     removal = solve_removal(chain, keep=replicated)
     told = []
     conversions, worth = counts.conversions[chosen].sum(0), counts.value[chosen].sum(0)
@@ -266,13 +268,13 @@ def markov_estimate(
             left * shares(effects) * defined,
             left_value * shares(effects_value) * defined_value,
         )
-    pair, inverse = np.unique(source * (whole.states + 2) + target, return_inverse=True)
-    rows, columns = np.divmod(pair, whole.states + 2)
+    pair, inverse = np.unique(source * (found.states + 2) + target, return_inverse=True)
+    rows, columns = np.divmod(pair, found.states + 2)
     result = MarkovResult(
         order=plan.order,
         chain=chain,
         removal=removal,
-        names=state_names(whole, journeys.symbols, journeys.delimiter),
+        names=state_names(found, whole.symbols, whole.delimiter),
         source=rows,
         target=columns,
         counts=np.bincount(inverse, weight, minlength=pair.size).astype(np.float64),
@@ -370,8 +372,8 @@ def position_table(channels: tuple[str, ...], counts: Counts) -> pa.Table:
 
 
 def summarise(
-    journeys: Journeys,
-    paths: PathCounts,
+    journeys: Overview,
+    unique_paths: int,
     names: tuple[str, ...],
     parameters: Parameters,
     properties: pa.Table,
@@ -383,7 +385,7 @@ def summarise(
 ) -> dict[str, Any]:
     """Everything a reader needs to check the account: counts, definitions, properties, notices."""
     report, account = journeys.report, journeys.accounting
-    attributed, worth = float(journeys.conversions.sum()), float(journeys.value.sum())
+    attributed, worth = journeys.conversions, journeys.value
     out: dict[str, Any] = {
         "shape": report.shape,
         "sources": list(report.sources),
@@ -396,31 +398,31 @@ def summarise(
         "rows_left_out": report.rows_left_out,
         "rows_without_outcome": report.rows_without_outcome,
         "blank_flags": report.blank_flags,
-        "users": whole(account.get("users", 0.0)) if journeys.users is not None else None,
-        "journeys": whole(float(journeys.conversions.sum() + journeys.nulls.sum())),
-        "converted_journeys": whole(attributed),
-        "null_journeys": whole(float(journeys.nulls.sum())),
-        "conversions": whole(account["conversions"]),
+        "users": as_integer(account.get("users", 0.0)) if journeys.has_times else None,
+        "journeys": as_integer(journeys.conversions + journeys.nulls),
+        "converted_journeys": as_integer(attributed),
+        "null_journeys": as_integer(journeys.nulls),
+        "conversions": as_integer(account["conversions"]),
         "value": account["value"],
-        "attributed_conversions": whole(attributed),
+        "attributed_conversions": as_integer(attributed),
         "attributed_value": worth,
-        "unattributed_conversions": whole(account.get("unattributed_conversions", 0.0)),
+        "unattributed_conversions": as_integer(account.get("unattributed_conversions", 0.0)),
         "unattributed_value": account.get("unattributed_value", 0.0),
-        "later_conversions": whole(account.get("later_conversions", 0.0)),
+        "later_conversions": as_integer(account.get("later_conversions", 0.0)),
         "later_value": account.get("later_value", 0.0),
-        "conversions_outside_period": whole(account.get("conversions_outside_period", 0.0)),
+        "conversions_outside_period": as_integer(account.get("conversions_outside_period", 0.0)),
         "conversions_without_channel": report.conversions_without_channel,
         "values_without_conversion": report.values_without_conversion,
-        "touches_read": whole(account["touches_read"]),
-        "touches": whole(account["touches"]),
-        "touches_outside_lookback": whole(account.get("touches_outside_lookback", 0.0)),
-        "touches_left_out": whole(account.get("touches_left_out", 0.0)),
-        "touches_outside_period": whole(account.get("touches_outside_period", 0.0)),
-        "touches_dropped": whole(account["touches_dropped"]),
-        "touches_in_open_journeys": whole(account.get("touches_in_open_journeys", 0.0)),
-        "open_journeys": whole(account.get("open_journeys", 0.0)),
-        "unique_paths": int(paths.conversions.size),
-        "longest_path": int((journeys.stop - journeys.start).max(initial=0)),
+        "touches_read": as_integer(account["touches_read"]),
+        "touches": as_integer(account["touches"]),
+        "touches_outside_lookback": as_integer(account.get("touches_outside_lookback", 0.0)),
+        "touches_left_out": as_integer(account.get("touches_left_out", 0.0)),
+        "touches_outside_period": as_integer(account.get("touches_outside_period", 0.0)),
+        "touches_dropped": as_integer(account["touches_dropped"]),
+        "touches_in_open_journeys": as_integer(account.get("touches_in_open_journeys", 0.0)),
+        "open_journeys": as_integer(account.get("open_journeys", 0.0)),
+        "unique_paths": unique_paths,
+        "longest_path": journeys.longest,
         "rules": journeys.rules.describe() if journeys.has_times else {},
         "model_definitions": {name: definition(name, parameters) for name in names},
         "properties": properties.to_pylist(),
@@ -439,15 +441,13 @@ def summarise(
     return out
 
 
-def whole(number: float) -> int | float:
+def as_integer(number: float) -> int | float:
     """An integer where the number is whole (path tables may hold fractions)."""
     return int(number) if number == int(number) else number
 
 
 def joined(grouped: GroupedJourneys, results: Mapping[str, Credit]) -> Credit:
     """One result for all groups: tables carry the grouping column, the summary one entry a group."""
-    if not results:
-        raise RequestError(f"column {grouped.column!r} has no value to repeat the analysis by")
     by = grouped.column
 
     def tables(name: str) -> pa.Table | None:

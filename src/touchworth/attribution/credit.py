@@ -15,6 +15,7 @@ from touchworth.errors import RequestError, not_one_of
 from touchworth.journeys.build import Journeys
 from touchworth.journeys.counts import ChainCounts, arrays_of
 from touchworth.journeys.credits import journey_weights
+from touchworth.journeys.partitioned import PartitionedJourneys
 from touchworth.results import Result, join_groups
 
 __all__ = ["Credit", "Estimate", "MarkovResult", "credit_table", "shares"]
@@ -146,7 +147,7 @@ class Credit(Result):
     estimates: Mapping[tuple[str, str], Estimate]
     units: NDArray[np.float64]
     level: float
-    journeys: Journeys | None
+    journeys: Journeys | PartitionedJourneys | None
     parameters: Parameters
     timings: Mapping[str, float] = field(default_factory=dict)
     by: str = ""
@@ -210,21 +211,22 @@ class Credit(Result):
         Returns
         -------
         user (null for path tables), journey (number within the user, or row of the path table; from 1), model,
-        channel, conversions, value.
+        channel, conversions, value. Journeys in partitions come partition by partition.
         """
         if self.groups:
             return join_groups({name: credit.journey_credit(models) for name, credit in self.groups.items()}, self.by)
         asked = models or [model for model, segment in self.estimates if segment == "all" and MODELS[model].kind >= 0]
         if not asked:
             raise RequestError("none of the models defines credit of single journeys; ask for linear or shapley, say")
-        return pa.concat_tables([self._journey_credit_of(model) for model in asked])
-
-    def _journey_credit_of(self, model: str) -> pa.Table:
-        if model not in MODELS or MODELS[model].kind < 0:
-            raise not_one_of("the model of journey credit", model, [m for m in MODELS if MODELS[m].kind >= 0])
-        journeys = self.journeys
-        if journeys is None:
+        for model in asked:
+            if model not in MODELS or MODELS[model].kind < 0:
+                raise not_one_of("the model of journey credit", model, [m for m in MODELS if MODELS[m].kind >= 0])
+        if self.journeys is None:
             raise ValueError("a result of groups has no journeys of its own")
+        parts = self.journeys.parts() if isinstance(self.journeys, PartitionedJourneys) else iter([self.journeys])
+        return pa.concat_tables([self._journey_credit_of(part, model) for part in parts for model in asked])
+
+    def _journey_credit_of(self, journeys: Journeys, model: str) -> pa.Table:
         arrays = arrays_of(journeys, self.parameters.direct)
         rule = weighting(model, self.parameters)
         chosen = np.flatnonzero(journeys.conversions > 0)

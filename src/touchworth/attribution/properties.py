@@ -1,6 +1,7 @@
 """Properties of credit, checked on every result (models.md, section 4)."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +9,12 @@ from numpy.typing import NDArray
 
 from touchworth.attribution.credit import Estimate
 from touchworth.attribution.models import MODELS, Parameters
-from touchworth.journeys.build import Journeys, count_touches
+from touchworth.journeys.build import count_touches
 from touchworth.journeys.counts import Counts, PathCounts
+from touchworth.journeys.deal import name_hashes
+from touchworth.journeys.overview import Overview
+from touchworth.journeys.reduction import PathParts
+from touchworth.kernels import kernel
 
 __all__ = ["check_properties", "interchangeable"]
 
@@ -20,25 +25,25 @@ MOST_PAIRS = 50
 def check_properties(
     estimates: Mapping[tuple[str, str], Estimate],
     counts: Counts,
-    journeys: Journeys,
-    paths: PathCounts,
+    journeys: Overview,
+    paths: PathParts,
     parameters: Parameters,
-) -> pa.Table:
+) -> tuple[pa.Table, int]:
     """Check every property on every estimate.
 
     Returns
     -------
-    model, segment, property, promised (the model has it for any data), holds (here; null where nothing could be
-    checked), detail.
+    table, number of distinct paths
+        The table has the columns model, segment, property, promised (the model has it for any data), holds (here;
+        null where nothing could be checked), detail.
     """
-    size = len(journeys.channels)
-    channel = journeys.symbol_channel[paths.symbol]
-    on_paths = [
-        count_touches(channel, paths.offsets[:-1], paths.offsets[1:], weight, size)
-        for weight in (np.ones(paths.conversions.size), paths.conversions, paths.nulls, paths.value)
-    ]
+    unique, on_paths = 0, np.zeros((4, len(journeys.channels)))
+    for number, touched in paths.map(partial(count_on_paths, symbol_channel=journeys.symbol_channel,
+                                             channels=len(journeys.channels))):  # fmt: skip
+        unique += number
+        on_paths += touched
     occurring, converting = on_paths[0] > 0, on_paths[1] > 0
-    pairs = interchangeable(journeys, paths, np.column_stack(on_paths))
+    pairs = interchangeable(journeys, paths, on_paths.T)
     rows: list[dict[str, object]] = []
     for (name, segment), estimate in estimates.items():
         chosen = {"all": slice(None), "loyal": slice(0, 1), "disloyal": slice(1, 2)}[segment]
@@ -49,7 +54,20 @@ def check_properties(
         {"model": pa.string(), "segment": pa.string(), "property": pa.string(), "promised": pa.bool_(),
          "holds": pa.bool_(), "detail": pa.string()}
     )  # fmt: skip
-    return pa.Table.from_pylist(rows, schema=schema)
+    return pa.Table.from_pylist(rows, schema=schema), unique
+
+
+def count_on_paths(
+    paths: PathCounts, symbol_channel: NDArray[np.int32], channels: int
+) -> tuple[int, NDArray[np.float64]]:
+    """Number of distinct paths, and touches of each channel on them: float64 (4, channels).
+
+    The rows count each path once, and weigh it by its conversions, nulls and value.
+    """
+    channel = symbol_channel[paths.symbol]
+    weights = (np.ones(paths.conversions.size), paths.conversions, paths.nulls, paths.value)
+    touched = [count_touches(channel, paths.offsets[:-1], paths.offsets[1:], weight, channels) for weight in weights]
+    return paths.conversions.size, np.array(touched)
 
 
 def check_one(
@@ -60,7 +78,7 @@ def check_one(
     occurring: NDArray[np.bool_],
     pairs: list[tuple[int, int]],
     segment: str,
-    journeys: Journeys,
+    journeys: Overview,
     parameters: Parameters,
 ) -> Iterator[dict[str, object]]:
     """The rows of one estimate."""
@@ -112,40 +130,66 @@ def check_one(
     }
 
 
-def interchangeable(journeys: Journeys, paths: PathCounts, signature: NDArray[np.float64]) -> list[tuple[int, int]]:
+def interchangeable(journeys: Overview, paths: PathParts, signature: NDArray[np.float64]) -> list[tuple[int, int]]:
     """Pairs of channels that may change places in every journey without changing the data.
 
     Candidates agree in `signature`, float64 (channels, 4): touches on distinct paths, and weighted by conversions,
-    nulls and value; each candidate pair (at most 50) is then compared path by path.
+    nulls and value. Of each candidate pair (at most 50) the paths, with their weights, are compared with the paths
+    after the exchange by the sums of their 64-bit hashes, which add up over parts of the paths.
     """
-    channel = journeys.symbol_channel[paths.symbol]
     order = np.lexsort(signature.T)
     order = order[signature[order, 0] > 0]
     candidates: list[tuple[int, int]] = []
     for at, a in enumerate(order):
         for b in order[at + 1 :]:
-            if not np.array_equal(signature[a], signature[b]):
+            if not np.array_equal(signature[a], signature[b]) or len(candidates) == MOST_PAIRS:
                 break
             candidates.append((int(a), int(b)))
-            if len(candidates) == MOST_PAIRS:
-                return [pair for pair in candidates if may_swap(journeys, paths, channel, *pair)]
-    return [pair for pair in candidates if may_swap(journeys, paths, channel, *pair)]
+    if not candidates:
+        return []
+    keys = symbol_hashes(journeys, candidates)
+    changed = sum(paths.map(partial(changes_of_hash, keys=keys)), np.zeros(len(candidates), np.uint64))
+    return [pair for pair, change in zip(candidates, changed, strict=True) if change == 0]
 
 
-def may_swap(journeys: Journeys, paths: PathCounts, channel: NDArray[np.int32], a: int, b: int) -> bool:
-    """Whether exchanging channels a and b maps the paths, with their weights, onto themselves."""
-    path_of = np.repeat(np.arange(paths.conversions.size), np.diff(paths.offsets))
-    touched = np.unique(path_of[(channel == a) | (channel == b)])
-    # A symbol is a channel with what the frequency transform adds to its name.
-    of = journeys.symbol_channel
-    suffix = [name[len(journeys.channels[c]) :] for name, c in zip(journeys.symbols, of, strict=True)]
-    other = {a: b, b: a}
-    seen: dict[tuple[tuple[int, str], ...], tuple[float, float, float]] = {}
-    swapped: dict[tuple[tuple[int, str], ...], tuple[float, float, float]] = {}
-    for p in touched:
-        symbols = paths.symbol[paths.offsets[p] : paths.offsets[p + 1]]
-        path = tuple((int(journeys.symbol_channel[s]), suffix[s]) for s in symbols)
-        weights = (float(paths.conversions[p]), float(paths.nulls[p]), float(paths.value[p]))
-        seen[path] = weights
-        swapped[tuple((other.get(c, c), text) for c, text in path)] = weights
-    return seen == swapped
+def symbol_hashes(journeys: Overview, pairs: list[tuple[int, int]]) -> NDArray[np.uint64]:
+    """Hash of each symbol as it is and after each exchange of two channels: uint64 (1 + pairs, symbols).
+
+    A symbol is a channel with what the frequency transform adds to its name.
+    """
+    names, of = journeys.channels, journeys.symbol_channel
+    suffixes = [name[len(names[c]) :] for name, c in zip(journeys.symbols, of, strict=True)]
+    rows = [np.arange(len(names))]
+    for a, b in pairs:
+        swapped = np.arange(len(names))
+        swapped[[a, b]] = b, a
+        rows.append(swapped)
+    return np.array(
+        [name_hashes(tuple(f"{row[c]}{suffix}" for c, suffix in zip(of, suffixes, strict=True))) for row in rows]
+    )
+
+
+def changes_of_hash(paths: PathCounts, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Change of the sum of the hashes of weighted paths under each exchange: uint64 (pairs,), modulo 2^64."""
+    weights = np.array([paths.conversions, paths.nulls, paths.value]).view(np.uint64)
+    sums = np.array([sum_of_hashes(paths.offsets, paths.symbol, weights, row) for row in keys])
+    change: NDArray[np.uint64] = sums[1:] - sums[0]
+    return change
+
+
+@kernel
+def sum_of_hashes(
+    offsets: NDArray[np.int64], symbol: NDArray[np.int32], weights: NDArray[np.uint64], key: NDArray[np.uint64]
+) -> np.uint64:
+    """Sum over paths, modulo 2^64, of a hash of the keys of their symbols and the bits of their three weights."""
+    total = np.uint64(0)
+    for path in range(offsets.size - 1):
+        h = np.uint64(0x632BE59BD9B4E019)
+        for i in range(offsets[path], offsets[path + 1]):
+            h = (h ^ key[symbol[i]]) * np.uint64(0xBF58476D1CE4E5B9)
+            h ^= h >> np.uint64(31)
+        for w in range(3):
+            h = (h ^ weights[w, path]) * np.uint64(0x94D049BB133111EB)
+            h ^= h >> np.uint64(29)
+        total += h
+    return total

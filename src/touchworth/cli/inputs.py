@@ -8,7 +8,8 @@ from touchworth.cli.run import Console, describe, parse_where
 from touchworth.errors import RequestError, not_one_of
 
 if TYPE_CHECKING:
-    from touchworth.journeys.build import GroupedJourneys, Journeys
+    from touchworth.journeys.build import GroupedJourneys
+    from touchworth.journeys.reduction import AnyJourneys
 
 __all__ = ["read_journeys", "thread_count"]
 
@@ -34,7 +35,7 @@ def check_common(common: Common) -> None:
         raise not_one_of("--engine", common.engine, ("local",))
 
 
-def read_journeys(given: JourneyInput, common: Common, console: Console) -> "Journeys | GroupedJourneys":
+def read_journeys(given: JourneyInput, common: Common, console: Console) -> "AnyJourneys | GroupedJourneys":
     """Detect the shape, read the input and cut it into journeys."""
     from touchworth.journeys.read import read_events, read_paths
     from touchworth.sources.columns import detect_shape
@@ -68,7 +69,7 @@ def read_journeys(given: JourneyInput, common: Common, console: Console) -> "Jou
         "temp": common.temp,
         "progress": console.stage,
     }
-    journeys: Journeys | GroupedJourneys
+    journeys: AnyJourneys | GroupedJourneys
     if shape == "paths":
         refuse(given, EVENTS_ONLY, "a path table")
         journeys = read_paths(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import touchworth
-from touchworth.cli import attribute, demo, paths, score, simulate, validate
+from touchworth.cli import attribute, demo, paths, score, simulate, synergy, validate
 from touchworth.cli.run import DEBUG, fail
 from touchworth.errors import TouchworthError
 
@@ -27,6 +27,7 @@ for name, command in (
     ("demo", demo.demo),
     ("attribute", attribute.attribute),
     ("paths", paths.paths),
+    ("synergy", synergy.synergy),
     ("validate", validate.validate),
     ("score", score.score),
 ):

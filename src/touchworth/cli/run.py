@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,7 @@ __all__ = ["DEBUG", "Console", "configure", "emit", "fail", "interruptible"]
 
 T = TypeVar("T")
 DEBUG = "--debug"
+REDRAW_SECONDS = 0.1
 
 
 def fail(message: str, code: int) -> int:
@@ -31,12 +33,24 @@ class Console:
 
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self.noticing = not quiet and (sys.stderr.isatty() or verbose)
+        self.moving = not quiet and sys.stderr.isatty()
         self.verbose = verbose
+        self._shown = 0.0
 
     def notice(self, text: str) -> None:
         """Tell the user something about the data."""
         if self.noticing:
             sys.stderr.write(f"note: {text}\n")
+
+    def progress(self, phase: str, done: int, total: int) -> None:
+        """How far a phase is, on one line of a terminal; gone when the phase ends."""
+        now = time.monotonic()
+        if not self.moving or (done < total and now < self._shown + REDRAW_SECONDS):
+            return
+        self._shown = now
+        text = f"{phase}: {done / max(total, 1):.0%}" if done < total else ""
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
 
     def stage(self, name: str, seconds: float) -> None:
         """With -v: how long a stage took."""

@@ -5,11 +5,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from touchworth.errors import missing_column
+from touchworth.kernels import kernel
 
-__all__ = ["DELIMITER", "Game", "Kind", "coalition_items", "coalition_names", "find_coalition", "size_slices"]
+__all__ = [
+    "DELIMITER",
+    "Game",
+    "Kind",
+    "coalition_items",
+    "coalition_labels",
+    "coalition_names",
+    "find_coalition",
+    "size_slices",
+]
 
 DELIMITER = " & "
 Kind = Literal["rate", "conversions", "markov", "table"]
@@ -115,17 +126,67 @@ def coalition_items(game: Game) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     return offsets, np.concatenate(blocks) if blocks else np.empty(0, np.int32)
 
 
-def coalition_names(game: Game) -> list[str]:
-    """Name of every coalition: its players' names in alphabetical order, joined by " & "."""
+def coalition_labels(game: Game) -> pa.Array:
+    """Name of every coalition as Arrow text: its players' names in alphabetical order, joined by " & "."""
     alphabetical = sorted(range(len(game.players)), key=game.players.__getitem__)
     place = np.empty(len(game.players), np.int32)
     place[alphabetical] = np.arange(len(game.players))
-    names = [game.players[player] for player in alphabetical]
-    return [
-        DELIMITER.join([names[member] for member in members])
-        for _, block in _members_by_size(game)
-        for members in np.sort(place[block], axis=1).tolist()
-    ]
+    encoded = [game.players[player].encode() for player in alphabetical]
+    starts = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(name) for name in encoded], out=starts[1:])
+    letters = np.frombuffer(b"".join(encoded) or b" ", np.uint8)
+    mark = np.frombuffer(DELIMITER.encode(), np.uint8)
+    lengths = np.diff(starts)
+    parts = []
+    for size, block in _members_by_size(game):
+        members = np.sort(place[block], axis=1)
+        offsets = np.zeros(len(members) + 1, np.int64)
+        np.cumsum(lengths[members].sum(axis=1) + mark.size * (size - 1), out=offsets[1:])
+        text = _joined(members, starts, letters, mark, offsets)
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text)]
+        parts.append(pa.LargeStringArray.from_buffers(len(members), buffers[1], buffers[2]))
+    labels = pa.concat_arrays(parts) if parts else pa.array([], pa.large_string())
+    # Offsets of 32 bits are what every reader knows; they hold up to 2 GB of names.
+    return labels.cast(pa.string()) if labels.nbytes < 2**31 else labels
+
+
+@kernel
+def _joined(
+    members: NDArray[np.int32],
+    starts: NDArray[np.int64],
+    letters: NDArray[np.uint8],
+    mark: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+) -> NDArray[np.uint8]:
+    """Names of the members of each row, joined by `mark`, one row after the other."""
+    text = np.empty(max(offsets[-1], 1), np.uint8)
+    at = 0
+    for row in range(members.shape[0]):
+        for b in range(members.shape[1]):
+            if b > 0:
+                for letter in mark:
+                    text[at] = letter
+                    at += 1
+            member = members[row, b]
+            for i in range(starts[member], starts[member + 1]):
+                text[at] = letters[i]
+                at += 1
+    return text
+
+
+def coalition_names(game: Game) -> list[str]:
+    """Name of every coalition as `coalition_labels`, as a list."""
+    names: list[str] = coalition_labels(game).to_pylist()
+    return names
+
+
+def coalition_members(game: Game, position: int) -> tuple[str, ...]:
+    """Names of one coalition's players, in alphabetical order."""
+    names = []
+    while position >= 0:
+        names.append(game.players[game.item[position]])
+        position = int(game.parent[position])
+    return tuple(sorted(names))
 
 
 def find_coalition(game: Game, names: Iterable[str]) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +19,22 @@ from touchworth.journeys.transform import Steps, change_touches, encode_steps
 from touchworth.kernels import kernel
 from touchworth.sources.records import Events, PathTable, ReadReport
 
+if TYPE_CHECKING:
+    from touchworth.journeys.partitioned import PartitionedJourneys
+
 __all__ = [
     "GroupedJourneys",
     "Journeys",
     "Users",
+    "events_of_group",
     "journeys_by_group",
     "journeys_from_events",
     "journeys_from_paths",
+    "symbol_keys",
 ]
+
+# A symbol's key is channel * FREQUENCIES + frequency.
+FREQUENCIES = np.int64(2**32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +154,26 @@ class GroupedJourneys:
     """Journeys of each value of one dimension; every analysis is repeated for each."""
 
     column: str
-    groups: Mapping[str, Journeys]
+    groups: "Mapping[str, Journeys | PartitionedJourneys]"
     report: ReadReport = field(repr=False)
 
 
-def journeys_from_events(events: Events, rules: Rules, threads: int = 1, delimiter: str = " > ") -> Journeys:
-    """Cut `events` into journeys by `rules` (models.md, section 1)."""
+def journeys_from_events(
+    events: Events,
+    rules: Rules,
+    threads: int = 1,
+    delimiter: str = " > ",
+    end: int | None = None,
+    symbols: NDArray[np.int64] | None = None,
+) -> Journeys:
+    """Cut `events` into journeys by `rules` (models.md, section 1).
+
+    For a partition of the users, `end` is the end of all data (microseconds), which decides what is open, and
+    `symbols` the keys of all symbols, ascending (see `symbol_keys`); None takes both from `events`.
+    """
     channel, channels = regroup_channels(events.channel, events.channels, rules.regroup)
     rows = order_rows(events, channel, threads)
-    cut = cut_journeys(rows, events.value, rules)
+    cut = cut_journeys(rows, events.value, rules, end)
     closed = cut.closing >= 0
     closing_row = np.where(closed, cut.closing, cut.stop - 1)
     value = np.zeros(cut.start.size)
@@ -209,6 +228,7 @@ def journeys_from_events(events: Events, rules: Rules, threads: int = 1, delimit
         },
         accounting=accounting,
         notices=open_notice(accounting["open_journeys"], float((~closed).sum()), rules),
+        known_symbols=symbols,
     )
 
 
@@ -248,28 +268,33 @@ def journeys_from_paths(table: PathTable, rules: Rules) -> Journeys:
 
 def journeys_by_group(events: Events, rules: Rules, threads: int = 1, delimiter: str = " > ") -> GroupedJourneys:
     """Journeys of each value of the ``by`` column, each from its own rows alone."""
+    groups = {
+        name: journeys_from_events(events_of_group(events, code), rules, threads, delimiter)
+        for code, name in enumerate(events.by_values)
+    }
+    return GroupedJourneys(events.report.columns["by"], groups, events.report)
+
+
+def events_of_group(events: Events, group: int) -> Events:
+    """The rows of one value of the ``by`` column."""
     if events.by is None:
         raise RequestError("there is no column to repeat the analysis by; name one with --by")
-    groups = {}
-    for code, name in enumerate(events.by_values):
-        mine = events.by == code
-        part = Events(
-            user=events.user[mine],
-            time=events.time[mine],
-            channel=events.channel[mine],
-            converts=events.converts[mine],
-            value=events.value[mine],
-            sequence=None if events.sequence is None else events.sequence[mine],
-            cost=None if events.cost is None else events.cost[mine],
-            by=None,
-            user_ids=events.user_ids,
-            user_hash=events.user_hash,
-            channels=events.channels,
-            by_values=(),
-            report=events.report,
-        )
-        groups[name] = journeys_from_events(part, rules, threads, delimiter)
-    return GroupedJourneys(events.report.columns["by"], groups, events.report)
+    mine = events.by == group
+    return Events(
+        user=events.user[mine],
+        time=events.time[mine],
+        channel=events.channel[mine],
+        converts=events.converts[mine],
+        value=events.value[mine],
+        sequence=None if events.sequence is None else events.sequence[mine],
+        cost=None if events.cost is None else events.cost[mine],
+        by=None,
+        user_ids=events.user_ids,
+        user_hash=events.user_hash,
+        channels=events.channels,
+        by_values=(),
+        report=events.report,
+    )
 
 
 def finish(
@@ -286,6 +311,7 @@ def finish(
     rest: dict[str, Any],
     accounting: dict[str, float],
     notices: tuple[str, ...] = (),
+    known_symbols: NDArray[np.int64] | None = None,
 ) -> Journeys:
     """Drop, shorten and transform the touches, count them, and assemble the record."""
     weight = conversions + nulls
@@ -312,14 +338,13 @@ def finish(
         start, stop = changed.offsets[:-1], changed.offsets[1:]
         time = changed.time if time.size else time
         symbol = changed.channel
-        if changed.frequency.any():
-            pairs, inverse = np.unique(
-                changed.channel.astype(np.int64) * 2**32 + changed.frequency, return_inverse=True
-            )
-            symbol_channel = (pairs // 2**32).astype(np.int32)
-            counts = pairs % 2**32
+        if changed.frequency.any() or known_symbols is not None:
+            keys = changed.channel * FREQUENCIES + changed.frequency
+            known = np.unique(keys) if known_symbols is None else known_symbols
+            symbol_channel = (known // FREQUENCIES).astype(np.int32)
+            counts = known % FREQUENCIES
             symbols = tuple(f"{channels[c]}({k})" for c, k in zip(symbol_channel, counts, strict=True))
-            symbol = inverse.astype(np.int32)
+            symbol = np.searchsorted(known, keys).astype(np.int32)
     return Journeys(
         channels=channels,
         symbols=symbols,
@@ -339,6 +364,15 @@ def finish(
         notices=notices,
         **rest,
     )
+
+
+def symbol_keys(journeys: Journeys) -> NDArray[np.int64]:
+    """Channel and frequency of each symbol as one number, ascending; empty where symbols are the channels."""
+    if journeys.symbols == journeys.channels:
+        return np.empty(0, np.int64)
+    names = (journeys.channels[c] for c in journeys.symbol_channel)
+    frequency = [int(symbol[len(name) + 1 : -1]) for symbol, name in zip(journeys.symbols, names, strict=True)]
+    return journeys.symbol_channel * FREQUENCIES + np.array(frequency, np.int64)
 
 
 @kernel

@@ -1,5 +1,6 @@
 """Counts: everything the models need of the journeys, small, by bucket, and mergeable by addition."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,17 @@ from touchworth.journeys.deal import Dealt
 from touchworth.journeys.intern import add_by_key, gather_slices, intern_slices
 from touchworth.kernels import kernel
 
-__all__ = ["ChainCounts", "Counts", "PathCounts", "Plan", "SetCounts", "count_journeys", "count_paths", "merge_counts"]
+__all__ = [
+    "ChainCounts",
+    "Counts",
+    "PathCounts",
+    "Plan",
+    "SetCounts",
+    "count_journeys",
+    "count_paths",
+    "merge_counts",
+    "merge_paths",
+]
 
 # A dense array of transitions up to so many cells is counted without sorting.
 DENSE_CELLS = 20_000_000
@@ -510,4 +521,25 @@ def count_paths(journeys: Journeys) -> PathCounts:
         conversions=np.bincount(number, journeys.conversions, minlength=n).astype(np.float64),
         nulls=np.bincount(number, journeys.nulls, minlength=n).astype(np.float64),
         value=np.bincount(number, journeys.value, minlength=n).astype(np.float64),
+    )
+
+
+def merge_paths(parts: Sequence[PathCounts]) -> PathCounts:
+    """Add the counts of equal paths."""
+    symbol = np.concatenate([part.symbol for part in parts])
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    stop = np.cumsum(lengths)
+    number, representative = intern_slices(symbol, stop - lengths, stop)
+    offsets, content = gather_slices(symbol, (stop - lengths)[representative], stop[representative])
+    n = representative.size
+
+    def added(pick: Callable[[PathCounts], NDArray[np.float64]]) -> NDArray[np.float64]:
+        return np.bincount(number, np.concatenate([pick(part) for part in parts]), minlength=n).astype(np.float64)
+
+    return PathCounts(
+        offsets,
+        content,
+        added(lambda part: part.conversions),
+        added(lambda part: part.nulls),
+        added(lambda part: part.value),
     )

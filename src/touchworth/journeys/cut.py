@@ -180,18 +180,20 @@ def cut_users(
         )  # fmt: skip
 
 
-def cut_journeys(rows: OrderedRows, value: NDArray[np.float64], rules: Rules) -> Cut:
+def cut_journeys(rows: OrderedRows, value: NDArray[np.float64], rules: Rules, end: int | None = None) -> Cut:
     """Cut ordered rows into journeys by `rules`; `value` is indexed by ``rows.row``.
 
-    Every conversion and every touch ends up in a journey or in one of the counters.
+    `end` is the end of the data where the rows are a part of them. Every conversion and every touch ends up in a
+    journey or in one of the counters.
     """
+    latest = int(rows.time.max(initial=0))
     limits = (
         EVER if rules.lookback is None else rules.lookback,
         rules.conversion_rule == "first",
         rules.open_journeys == "exclude",
         -EVER if rules.since is None else rules.since,
         EVER if rules.until is None else rules.until,
-        int(rows.time.max()) if rows.time.size else 0,
+        latest if end is None else end,
     )
 
     def run(size: int, fill: bool) -> Cut:

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from touchworth.kernels import kernel
 
-__all__ = ["Dealt", "deal_paths", "deal_users", "path_keys"]
+__all__ = ["TOO_FEW_USERS", "Dealt", "deal_paths", "deal_users", "path_keys"]
 
+TOO_FEW_USERS = "intervals need at least two users"
 # Rows with more journeys than this are dealt by a multinomial draw, the others journey by journey.
 ONE_BY_ONE = 4096
 
@@ -49,12 +50,16 @@ def deal_users(
     nulls: NDArray[np.float64],
     value: NDArray[np.float64],
     buckets: int,
+    users: int | None = None,
 ) -> Dealt:
-    """Give each journey to its user's bucket: hash of the id modulo min(buckets, users)."""
-    size = max(1, min(buckets, int(present.sum())))
+    """Give each journey to its user's bucket: hash of the id modulo min(buckets, users).
+
+    `users` is their number where these are a part of them.
+    """
+    size = max(1, min(buckets, int(present.sum()) if users is None else users))
     of_user = (user_hash % np.uint64(size)).astype(np.int32)
     units = np.bincount(of_user[present], minlength=size).astype(np.float64)
-    why_not = "" if (units > 0).sum() > 1 else "intervals need at least two users"
+    why_not = "" if (units > 0).sum() > 1 else TOO_FEW_USERS
     return Dealt(np.arange(user.size + 1), of_user[user], conversions, nulls, value, units, why_not)
 
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from touchworth.kernels import kernel
 
-__all__ = ["add_by_key", "gather_slices", "intern_slices"]
+__all__ = ["add_by_key", "gather_slices", "hash_slices", "intern_slices"]
 
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -77,6 +77,20 @@ def intern_slices(
                     slot = (slot + 1) & (capacity - 1)
                 table[slot] = k
     return identity, representative[:found].copy()
+
+
+@kernel
+def hash_slices(symbol: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A hash of each sequence ``symbol[offsets[i]:offsets[i + 1]]``, the same in every process."""
+    out = np.empty(offsets.size - 1, np.uint64)
+    for i in range(out.size):
+        h = np.uint64(offsets[i + 1] - offsets[i]) * MULTIPLIER
+        for k in range(offsets[i], offsets[i + 1]):
+            h = (h ^ np.uint64(symbol[k] + 1)) * MULTIPLIER
+            h ^= h >> np.uint64(29)
+        h *= MIX
+        out[i] = h ^ (h >> np.uint64(32))
+    return out
 
 
 @kernel

@@ -13,13 +13,16 @@ from touchworth.journeys.order import split_evenly
 __all__ = ["deal", "reduce_journeys"]
 
 
-def deal(journeys: Journeys, buckets: int, seed: int = 0) -> Dealt:
-    """Deal journeys to jackknife buckets: by user where there are users, else by seeded multinomial."""
+def deal(journeys: Journeys, buckets: int, seed: int = 0, users: int | None = None) -> Dealt:
+    """Deal journeys to jackknife buckets: by user where there are users, else by seeded multinomial.
+
+    `users` is the number of all users where `journeys` are those of a part of them.
+    """
     if journeys.users is not None:
-        users = journeys.users
+        who = journeys.users
         return deal_users(
-            users.hash, users.present, users.of_journey,
-            journeys.conversions, journeys.nulls, journeys.value, buckets,
+            who.hash, who.present, who.of_journey,
+            journeys.conversions, journeys.nulls, journeys.value, buckets, users,
         )  # fmt: skip
     keys = journeys.path_key ^ np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
     return deal_paths(keys, journeys.conversions, journeys.nulls, journeys.value, buckets)

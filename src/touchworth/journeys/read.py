@@ -6,14 +6,19 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from touchworth.errors import not_one_of
 from touchworth.journeys.build import GroupedJourneys, Journeys, journeys_by_group, journeys_from_events
 from touchworth.journeys.build import journeys_from_paths as journeys_of_table
+from touchworth.journeys.partitioned import LocalPartitions, PartitionedJourneys, partition_journeys
 from touchworth.journeys.rules import make_rules
+from touchworth.sources.partitions import PartitionedEvents
 from touchworth.sources.small import read_pairs
 
 __all__ = ["read_events", "read_paths"]
 
 Stage = Callable[[str, float], None]
+ENGINES = ("local", "partitions")
+FEWEST_PARTITIONS = 4
 
 
 def read_events(
@@ -55,8 +60,9 @@ def read_events(
     threads: int = 2,
     memory: str | None = None,
     temp: str | Path | None = None,
+    engine: str = "local",
     progress: Stage | None = None,
-) -> Journeys | GroupedJourneys:
+) -> Journeys | PartitionedJourneys | GroupedJourneys:
     """Read an event log (or touches and conversions apart) and cut it into journeys.
 
     Parameters
@@ -88,7 +94,11 @@ def read_events(
     delimiter
         What joins touches in path texts (default `` > ``).
     threads, memory, temp
-        Threads; memory limit of the scan (such as ``2GB``) and the folder it may spill to.
+        Threads; memory that the run may take (such as ``2GB``; default 70 % of what is free); the folder for temporary
+        files.
+    engine
+        ``local``: rows are held while they fit into `memory`, else written to partitions of complete users on disk,
+        which are reduced one after another (`PartitionedJourneys`); ``partitions``: always the latter.
     progress
         Called as progress(stage, seconds) when a stage ends.
 
@@ -111,6 +121,8 @@ def read_events(
         drop=drop,
         transforms=transforms,
     )
+    if engine not in ENGINES:
+        raise not_one_of("--engine", engine, ENGINES)
     watch = Watch(progress)
     events = load_events(
         source,
@@ -140,10 +152,14 @@ def read_events(
         threads=threads,
         memory=memory,
         temp=temp,
+        partitions=FEWEST_PARTITIONS if engine == "partitions" else None,
     )
     watch.stage("read and encode")
+    joint = delimiter or " > "
+    if isinstance(events, PartitionedEvents):
+        return partition_journeys(LocalPartitions(events), events, rules, threads, joint)
     cut = journeys_from_events if by is None else journeys_by_group
-    journeys = cut(events, rules, threads, delimiter or " > ")
+    journeys = cut(events, rules, threads, joint)
     watch.stage("order and cut")
     return journeys
 

@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from touchworth.journeys.build import GroupedJourneys, Journeys
+from touchworth.journeys.build import GroupedJourneys
+from touchworth.journeys.overview import Overview, merge_overviews, overview
 from touchworth.journeys.read import read_events, read_paths
+from touchworth.journeys.reduction import AnyJourneys, fold, parts_of
 from touchworth.results import Result
 from touchworth.sources.columns import detect_shape
 
@@ -56,7 +58,7 @@ def validate(source: Any, *, shape: str | None = None, max_rejects: float = 0.01
     return validation_of(read_events(source, max_rejects=1.0, **options), max_rejects)
 
 
-def validation_of(journeys: Journeys | GroupedJourneys, max_rejects: float) -> Validation:
+def validation_of(journeys: AnyJourneys | GroupedJourneys, max_rejects: float) -> Validation:
     """The account of journeys that were read with every rejected row let pass."""
     report = journeys.report
     rows: list[tuple[str, str, str]] = [("input", "shape", report.shape)]
@@ -82,31 +84,32 @@ def validation_of(journeys: Journeys | GroupedJourneys, max_rejects: float) -> V
     acceptable = report.rows_rejected <= max_rejects * report.rows_read
     verdict = "accepted" if acceptable else "refused"
     rows.append(("rejected", "share", f"{report.rows_rejected / max(report.rows_read, 1):.2%} of the rows: {verdict}"))
-    if isinstance(journeys, Journeys):
-        rows += account(journeys)
-    else:
-        for name, part in journeys.groups.items():
-            rows += [(f"{section} ({name})", item, value) for section, item, value in account(part)]
+    groups = parts_of(journeys)
+    found = fold(list(groups.values()), overview, merge_overviews) if groups else []
+    for name, (part, paths) in zip(groups, found, strict=True):
+        paths.close()
+        of_group = f" ({name})" if isinstance(journeys, GroupedJourneys) else ""
+        rows += [(f"{section}{of_group}", item, value) for section, item, value in account(part)]
     rows += [("notices", str(place), text) for place, text in enumerate(report.notices, 1)]
     columns = zip(*rows, strict=True)
     table = pa.table(dict(zip(("section", "item", "value"), (list(column) for column in columns), strict=True)))
     return Validation(table, acceptable)
 
 
-def account(journeys: Journeys) -> list[tuple[str, str, str]]:
+def account(journeys: Overview) -> list[tuple[str, str, str]]:
     """Journeys, conversions, times and channels in words."""
     numbers = journeys.accounting
     rows = [
-        ("journeys", "journeys", f"{journeys.conversions.sum() + journeys.nulls.sum():,.6g}"),
+        ("journeys", "journeys", f"{journeys.conversions + journeys.nulls:,.6g}"),
         ("journeys", "conversions", f"{numbers['conversions']:,.6g}"),
-        ("journeys", "attributed conversions", f"{journeys.conversions.sum():,.6g}"),
+        ("journeys", "attributed conversions", f"{journeys.conversions:,.6g}"),
         ("journeys", "value", f"{numbers['value']:,.2f}"),
         ("journeys", "touches", f"{numbers['touches_read']:,.6g}"),
     ]
-    if journeys.users is not None:
+    if journeys.has_times:
         rows.append(("journeys", "users", f"{numbers['users']:,.0f}"))
-    if journeys.time.size:
-        first, last = (datetime.fromtimestamp(edge / 1e6, UTC) for edge in (journeys.time.min(), journeys.time.max()))
+    if journeys.period is not None:
+        first, last = (datetime.fromtimestamp(edge / 1e6, UTC) for edge in journeys.period)
         rows.append(("journeys", "times", f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"))
     order = np.argsort(-journeys.touches_read, kind="stable")
     rows += [("channels", journeys.channels[c], f"{journeys.touches_read[c]:,.6g} touches") for c in order]

@@ -1,15 +1,18 @@
 """Which column plays which role: by name, checked against the contents; never a guess between two."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from touchworth.errors import RequestError, not_one_of
-from touchworth.sources.tables import Tables, need_column, open_tables
+from touchworth.sources.kinds import is_number_type
+from touchworth.sources.tables import Tables, find_files, head_of, kind_of_file, need_column, open_tables
 from touchworth.sources.times import looks_like_time
 
-__all__ = ["Roles", "detect_shape", "event_roles", "find_role", "path_roles"]
+__all__ = ["SHAPES", "Roles", "detect_shape", "event_roles", "find_role", "path_roles"]
 
 # Names of each role in tiers: a column of an earlier tier wins; two of one tier are ambiguous.
 NAMES: dict[str, tuple[str, ...]] = {
@@ -46,8 +49,17 @@ NAMES: dict[str, tuple[str, ...]] = {
         "converted converted_users orders purchases",
     ),
     "nulls": ("nulls null total_null total_nulls non_conversions nonconversions no_conversions",),
+    "target": (
+        "converted conversion is_conversion is_converted has_converted conversion_flag converts target y label",
+        "purchase purchased is_purchase ordered bought sale transaction revenue outcome response",
+    ),
+    "coalition": ("coalition coalitions", "players set subset members"),
+    "coalition value": ("value v worth coalition_value", "score average_score payoff mean"),
 }
 FLAGS = {"0", "1", "0.0", "1.0", "yes", "no", "true", "false", "t", "f", "y", "n"}
+IDS = re.compile(rb"\d+(?:[ \t,]+\d+)*,?")
+IDS_APART = re.compile(rb"[ \t,]+")
+SHAPES = ("events", "touches", "paths", "sessions", "long", "transactions", "game")
 PATH_MARK = re.compile(r"\S\s*(>|→|\|)\s*\S")
 
 
@@ -107,7 +119,7 @@ def fits(role: str, name: str, sample: Sample) -> bool:
         return kind.startswith(("TIMESTAMP", "DATE")) or mostly(cells, looks_like_time)
     if role == "conversion":
         return mostly(cells, lambda cell: cell.lower() in FLAGS or is_number(cell))
-    if role in ("value", "cost", "sequence", "conversions", "nulls"):
+    if role in ("value", "cost", "sequence", "conversions", "nulls", "coalition value"):
         return mostly(cells, is_number)
     if role == "path":
         return not mostly(cells, is_number) or not cells
@@ -161,6 +173,53 @@ def by_content(role: str, sample: Sample, free: Sequence[str]) -> list[str]:
             if sample.cells[name] and mostly(sample.cells[name], lambda cell: PATH_MARK.search(cell) is not None)
         ]
     return []
+
+
+def is_binary(name: str, sample: Sample) -> bool:
+    """Whether the examples of a column are flags: most of them, and no other number; no example disproves nothing."""
+    return mostly(sample.cells[name], lambda cell: is_flag(cell, sample.types[name])) and not other_numbers(
+        name, sample
+    )
+
+
+def is_flag(cell: str, kind: str) -> bool:
+    """Whether a cell is a flag."""
+    return float(cell) in (0, 1) if is_number_type(kind) else cell.lower() in FLAGS
+
+
+def other_numbers(name: str, sample: Sample) -> list[str]:
+    """The examples of a column that are finite numbers, but neither 0 nor 1."""
+    kind = sample.types[name]
+    return [
+        cell for cell in sample.cells[name] if not is_flag(cell, kind) and is_number(cell) and isfinite(float(cell))
+    ]
+
+
+def odd_example(name: str, sample: Sample) -> str:
+    """An example of a column that is no flag, a number if there is one; "" where all are flags."""
+    odd = other_numbers(name, sample) or [c for c in sample.cells[name] if not is_flag(c, sample.types[name])]
+    return odd[0] if odd else ""
+
+
+def find_target(sample: Sample, taken: Iterable[str]) -> str | None:
+    """The binary column whose name says that it tells who converted, None if there is none.
+
+    Raises
+    ------
+    RequestError
+        When two columns could equally well.
+    """
+    free = [name for name in sample.cells if name not in set(taken) and sample.cells[name]]
+    for tier in NAMES["target"]:
+        found = [name for name in free if plain_name(name) in set(tier.split()) and is_binary(name, sample)]
+        if len(found) > 1:
+            exact = [name for name in found if plain_name(name) in ("target", "converted")]
+            found = exact if len(exact) == 1 else found
+        if len(found) > 1:
+            raise ambiguous("target", found, None)
+        if found:
+            return found[0]
+    return None
 
 
 def ambiguous(role: str, found: Sequence[str], option: str | None) -> RequestError:
@@ -217,6 +276,11 @@ def path_roles(tables: Tables, asked: Mapping[str, str | None]) -> Roles:
     return settle(tables, asked, ("path", "conversions"))
 
 
+def game_roles(tables: Tables, asked: Mapping[str, str | None]) -> Roles:
+    """Roles of a table of coalitions: coalition, coalition value."""
+    return settle(tables, asked, ("coalition", "coalition value"), {"coalition value": "--value"})
+
+
 def detect_shape(
     source: Any,
     *,
@@ -226,7 +290,7 @@ def detect_shape(
     query: str | None = None,
     **named: str | None,
 ) -> str:
-    """Tell ``events``, ``touches`` and ``paths`` apart.
+    """Tell the shapes of input apart: one of `SHAPES`.
 
     Parameters
     ----------
@@ -237,30 +301,47 @@ def detect_shape(
     conversions_source
         A table of conversions makes the source ``touches``.
     named
-        Columns the caller named, such as ``path="route"`` or ``user="who"``; they decide first.
+        Columns (or a target item) the caller named, such as ``path="route"`` or ``user="who"``; they decide first.
 
     Raises
     ------
     RequestError
         When the columns fit no shape.
     """
-    shapes = ("events", "touches", "paths")
     if shape is not None:
-        if shape not in shapes:
-            raise not_one_of("--shape", shape, shapes)
+        if shape not in SHAPES:
+            raise not_one_of("--shape", shape, SHAPES)
         return shape
     if conversions_source is not None:
         return "touches"
+    if named_shape(named) == "transactions":
+        return "transactions"
+    if named_shape(named) is None and table is None and query is None and are_transactions(source):
+        return "transactions"
     with open_tables(source, table=table, query=query) as tables:
         return shape_of(tables, named)
 
 
+def named_shape(named: Mapping[str, str | None]) -> str | None:
+    """The shape that the named columns belong to, None where they do not tell."""
+    for shape, roles in (
+        ("game", ("coalition",)),
+        ("long", ("session", "feature")),
+        ("transactions", ("target_item",)),
+        ("sessions", ("target", "player", "order_value", "weight")),
+        ("paths", ("path", "conversions", "nulls")),
+        ("events", ("user", "time", "channel")),
+    ):
+        if any(named.get(role) for role in roles):
+            return shape
+    return None
+
+
 def shape_of(tables: Tables, named: Mapping[str, str | None]) -> str:
     """Shape of opened tables; see `detect_shape`."""
-    if named.get("path") or named.get("conversions") or named.get("nulls"):
-        return "paths"
-    if named.get("user") or named.get("time") or named.get("channel"):
-        return "events"
+    told = named_shape(named)
+    if told is not None:
+        return told
     sample = sample_of(tables)
 
     def present(role: str) -> bool:
@@ -272,10 +353,41 @@ def shape_of(tables: Tables, named: Mapping[str, str | None]) -> str:
     event_like = present("user") and present("time") and present("channel")
     if event_like:
         return "events"
+    if present("coalition") and present("coalition value"):
+        return "game"
     if present("path") and present("conversions"):
         return "paths"
+    if are_sessions(sample):
+        return "sessions"
     columns = ", ".join(map(repr, tables.columns))
     raise RequestError(
         f"the columns of {tables.names[0]} ({columns}) fit neither events (user, time, channel) nor paths "
-        "(path, conversions); name them with --user, --time, --channel or --path, --conversions"
+        "(path, conversions), sessions (columns of 0 and 1, and a target) or a game (coalition, value); name them with "
+        "--user, --time, --channel, or --path, --conversions, or --target, or --coalition, --value"
     )
+
+
+def are_sessions(sample: Sample) -> bool:
+    """Whether one column is named as a target and at least half of the others are flags."""
+    try:
+        target = find_target(sample, ())
+    except RequestError:
+        return True
+    others = [name for name in sample.cells if name != target]
+    binary = [name for name in others if sample.cells[name] and is_binary(name, sample)]
+    return target is not None and bool(binary) and 2 * len(binary) >= len(others)
+
+
+def are_transactions(source: Any) -> bool:
+    """Whether a text file has no header and lines of whole numbers: by blanks, or of different numbers of ids."""
+    first = source[0] if isinstance(source, list | tuple) and source else source
+    if not isinstance(first, str | os.PathLike):
+        return False
+    place, name = find_files(first)[0]
+    if kind_of_file(place, name) != "text":
+        return False
+    lines = [line.strip() for line in head_of(place, 1 << 16).removeprefix(b"\xef\xbb\xbf").split(b"\n")[:-1] or [b"x"]]
+    lines = [line for line in lines if line][:200]
+    if not lines or not all(IDS.fullmatch(line) for line in lines):
+        return False
+    return any(b" " in line for line in lines) or len({len(IDS_APART.split(line)) for line in lines}) > 1

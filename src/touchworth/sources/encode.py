@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from touchworth.kernels import kernel
 
-__all__ = ["Interner", "compact", "split_paths", "text_buffers", "xxh64"]
+__all__ = ["Interner", "compact", "hash_texts", "split_paths", "text_buffers", "xxh64"]
 
 BLANK = np.uint8(32)
 TAB = np.uint8(9)
@@ -353,6 +353,36 @@ def compact(codes: NDArray[np.int32], kinds: int) -> tuple[NDArray[np.int32], ND
     Returns the new codes, int32 (n,), and the old code of each new one, int64.
     """
     return compact_codes(codes, kinds)
+
+
+@kernel
+def hash_cells(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], data: NDArray[np.uint8], valid: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """XXH64 of each text without blanks and tabs at its ends, and whether it is missing or empty."""
+    hashes = np.zeros(starts.size, np.uint64)
+    missing = np.zeros(starts.size, np.bool_)
+    for row in range(starts.size):
+        a = starts[row]
+        b = ends[row]
+        if valid.size and not (valid[row >> 3] >> np.uint8(row & 7)) & np.uint8(1):
+            b = a
+        while a < b and (data[a] == BLANK or data[a] == TAB):
+            a += 1
+        while b > a and (data[b - 1] == BLANK or data[b - 1] == TAB):
+            b -= 1
+        if a == b:
+            missing[row] = True
+        else:
+            hashes[row] = xxh64(data, a, b)
+    return hashes, missing
+
+
+def hash_texts(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """XXH64 (seed 0) of each text as `Interner` sees it, uint64 (n,), and whether it is missing, bool (n,)."""
+    starts, ends, data, valid = text_buffers(texts)
+    given = np.empty(0, np.uint8) if valid is None else valid
+    return hash_cells(starts, ends, read_only(data), read_only(given))
 
 
 @kernel

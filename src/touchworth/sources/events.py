@@ -1,10 +1,11 @@
 """Reading events: touches with their conversions, or touches and conversions apart."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,8 @@ from touchworth.output import check_output, format_of
 from touchworth.sources.columns import Roles, conversion_roles, event_roles
 from touchworth.sources.encode import Interner, compact
 from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql, number_sql, row_sql, text_sql
+from touchworth.sources.memory import MemoryPlan, make_plan
+from touchworth.sources.partitions import PartitionedEvents, Rows, Spill
 from touchworth.sources.records import Events, ReadReport
 from touchworth.sources.rejects import (
     BAD_COST,
@@ -82,13 +85,147 @@ class Names:
 
 
 @dataclass(slots=True)
-class Table:
-    """What one source of rows gave: its chunks part by part and what was counted."""
+class Tally:
+    """What became of rows, without the rows.
 
-    chunks: list[Chunk] = field(default_factory=list)
-    rows_read: int = 0
+    Attributes
+    ----------
+    rows
+        Rows read.
+    duplicates, left_out
+        Of them, repeated ones and those that the filter left out.
+    oddities
+        int64 (4,): see `judge_rows`.
+    bad, codes
+        Positions of the rejected rows, and why, batch by batch.
+    """
+
+    rows: int = 0
     duplicates: int = 0
     left_out: int = 0
+    oddities: NDArray[np.int64] = field(default_factory=lambda: np.zeros(4, np.int64))
+    bad: list[NDArray[np.int64]] = field(default_factory=list)
+    codes: list[NDArray[np.uint8]] = field(default_factory=list)
+
+    def add(self, chunk: Chunk) -> None:
+        """Count the rows of one batch."""
+        status = chunk.status
+        place = np.flatnonzero((status > 0) & (status < DUPLICATE))
+        if place.size:
+            self.bad.append(place + self.rows)
+            self.codes.append(status[place])
+        self.rows += status.size
+        self.duplicates += int(np.count_nonzero(status == DUPLICATE))
+        self.left_out += int(np.count_nonzero(status == LEFT_OUT))
+        self.oddities += chunk.counts
+
+    def rejected(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Positions of the rejected rows and their reasons."""
+        return np.concatenate([np.empty(0, np.int64), *self.bad]), np.concatenate([np.empty(0, np.uint8), *self.codes])
+
+
+class Sink(Protocol):
+    """What takes the rows that are kept."""
+
+    def mark(self) -> None:
+        """A part begins."""
+
+    def restart(self) -> None:
+        """The part is read again: forget its rows."""
+
+    def take(self, chunk: Chunk) -> None:
+        """Take the kept rows of one batch."""
+
+    def discard(self) -> None:
+        """The reading failed: let go of everything."""
+
+
+@dataclass(slots=True)
+class Held:
+    """Holds all rows in memory."""
+
+    chunks: list[Chunk] = field(default_factory=list)
+    _begun: int = 0
+
+    def mark(self) -> None:
+        """A part begins."""
+        self._begun = len(self.chunks)
+
+    def restart(self) -> None:
+        """Forget the rows of the part that is read again."""
+        del self.chunks[self._begun :]
+
+    def take(self, chunk: Chunk) -> None:
+        """Keep the rows of one batch."""
+        self.chunks.append(chunk)
+
+    def discard(self) -> None:
+        """Let go of the rows."""
+        self.chunks.clear()
+
+
+@dataclass(slots=True)
+class Spilled:
+    """Writes rows to partitions on disk, one run whenever enough have gathered.
+
+    A run never holds rows of a part that may be read again together with others, so that it can be dropped.
+    """
+
+    spill: Spill
+    names: Names
+    run_rows: int
+    chunks: list[Chunk] = field(default_factory=list)
+    _begun: int = 0
+    _runs: int = 0
+
+    def mark(self) -> None:
+        """A part begins."""
+        self._begun, self._runs = len(self.chunks), len(self.spill.runs)
+
+    def restart(self) -> None:
+        """Forget the rows of the part that is read again."""
+        self.spill.drop(self._runs)
+        del self.chunks[self._begun :]
+
+    def take(self, chunk: Chunk) -> None:
+        """Gather the rows of one batch; write them when there are enough."""
+        self.chunks.append(chunk)
+        if sum(one.user.size for one in self.chunks) >= self.run_rows:
+            self.flush()
+
+    def discard(self) -> None:
+        """Remove the files."""
+        self.spill.folder.close()
+
+    def flush(self) -> None:
+        """Write what has gathered, and begin with new codes of users: their ids are on disk."""
+        before, self.chunks = self.chunks[: self._begun], self.chunks[self._begun :]
+        self._write(before)
+        self._begun, self._runs = 0, len(self.spill.runs)
+        self._write(self.chunks)
+        self.chunks = []
+        self.names.users = Interner()
+
+    def _write(self, chunks: list[Chunk]) -> None:
+        if not any(chunk.user.size for chunk in chunks):
+            return
+        value = joined(chunks, lambda chunk: chunk.value, np.float64)
+        optional = {
+            "value": value if value.any() else None,
+            "cost": filled(chunks, lambda chunk: chunk.cost, 0.0),
+            "sequence": filled(chunks, lambda chunk: chunk.sequence, np.inf),
+            "by": joined(chunks, lambda chunk: chunk.by, np.int32),
+        }
+        rows = Rows(
+            user=joined(chunks, lambda chunk: chunk.user, np.int32),
+            time=joined(chunks, lambda chunk: chunk.time, np.int64),
+            channel=joined(chunks, lambda chunk: chunk.channel, np.int32),
+            converts=joined(chunks, lambda chunk: chunk.converts, np.uint8),
+            optional={name: column for name, column in optional.items() if column is not None and column.size},
+            ids=self.names.users.texts(),
+            hashes=self.names.users.hashes(),
+        )
+        self.spill.write(rows, tuple(rounded_ids(rows.ids).to_pylist()))
 
 
 def load_events(
@@ -120,8 +257,9 @@ def load_events(
     threads: int | None = None,
     memory: str | None = None,
     temp: str | Path | None = None,
+    partitions: int | None = 0,
     progress: Callable[[str, int], None] | None = None,
-) -> Events:
+) -> Events | PartitionedEvents:
     """Read touches and conversions of users from any source.
 
     Parameters
@@ -149,13 +287,17 @@ def load_events(
     table, query
         For DuckDB and SQLite files.
     threads, memory, temp
-        Limits of the scan, and the folder for temporary files.
+        Threads of the scan, the memory that the run may take (such as ``2GB``; default 70 % of what is free), and the
+        folder for temporary files.
+    partitions
+        0 holds all rows in memory; None holds them while they fit into `memory`, else writes them to as many
+        partitions on disk as that asks for; a number forces so many partitions.
     progress
         Called as progress(name of the part, rows read so far).
 
     Returns
     -------
-    Events
+    Events or PartitionedEvents
         Rows in the order read, touches before the rows of `conversions_source`.
 
     Raises
@@ -168,7 +310,7 @@ def load_events(
     check_options(max_rejects, rejects, force)
     check_order(date_order)
     collector, names = Rejects(rejects, force), Names()
-    limits: dict[str, Any] = {"timezone": timezone, "threads": threads, "memory": memory, "temp": temp}
+    limits: dict[str, Any] = {"timezone": timezone, "threads": threads, "temp": temp}
     apart = conversions_source is not None
     asked = {
         "user": user, "time": time, "channel": channel, "conversion": conversion, "value": value, "cost": cost,
@@ -178,49 +320,72 @@ def load_events(
         # Conversions stand in the other table: a flag or value among the touches counts only when named.
         asked |= {"conversion": conversion or "", "value": value or ""}
     common = Common(
-        names, collector, where or {}, by, strip_prefix, missing_channel, deduplicate, timezone, date_order, progress
-    )
-    with open_tables(source, table=table, query=query, **limits) as tables:
-        roles = event_roles(tables, asked)
-        touches = read_table(tables, roles, common)
-        notices = list(tables.notices)
-        sources = tables.names
-    columns, detected, read = dict(roles.columns), list(roles.detected), [touches]
+        names, collector, where or {}, by, strip_prefix, missing_channel, deduplicate, timezone, date_order,
+        max_rejects, progress,
+    )  # fmt: skip
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_tables(source, table=table, query=query, **limits))]
+        if apart:
+            opened.append(stack.enter_context(open_tables(conversions_source, **limits)))
+        plan = make_plan(sum(tables.count_rows() for tables in opened), memory, partitions)
+        for tables in opened:
+            tables.limit(plan.scan, plan.run_rows if plan.partitions else None)
+        sink = sink_of(plan, names, temp)
+        try:
+            return read_opened(opened, asked, (conversion_user, conversion_time, conversion_value), common, sink)
+        except BaseException:
+            sink.discard()
+            raise
+
+
+def sink_of(plan: MemoryPlan, names: "Names", temp: str | Path | None) -> "Held | Spilled":
+    """Where rows go by the plan."""
+    return Spilled(Spill(plan.partitions, temp), names, plan.run_rows) if plan.partitions else Held()
+
+
+def read_opened(
+    opened: list[Tables],
+    asked: Mapping[str, str | None],
+    asked_of_conversions: tuple[str | None, str | None, str | None],
+    common: "Common",
+    sink: "Held | Spilled",
+) -> Events | PartitionedEvents:
+    """Read the opened table of events, and that of conversions if there is one, into `sink` and finish it."""
+    roles = event_roles(opened[0], asked)
+    read = [read_table(opened[0], roles, common, sink)]
+    columns, detected = dict(roles.columns), list(roles.detected)
+    apart = len(opened) > 1
     if apart:
-        asked = {"user": conversion_user, "time": conversion_time, "value": conversion_value}
-        with open_tables(conversions_source, **limits) as tables:
-            roles = conversion_roles(tables, asked)
-            common.missing_channel, common.conversions_only = None, True
-            read.append(read_table(tables, roles, common))
-            notices += tables.notices
-            sources += tables.names
+        roles = conversion_roles(opened[1], dict(zip(("user", "time", "value"), asked_of_conversions, strict=True)))
+        common.missing_channel, common.conversions_only = None, True
+        read.append(read_table(opened[1], roles, common, sink))
         columns |= {f"conversion_{role}": name for role, name in roles.columns.items()}
         detected += [f"conversion_{role}" for role in roles.detected]
-    elif "conversion" not in columns:
+    notices = [notice for tables in opened for notice in tables.notices]
+    if not apart and "conversion" not in columns:
         notices.append("no column says which rows convert: none does; name one with --conversion")
-    rows_read = sum(one.rows_read for one in read)
-    collector.judge(rows_read, max_rejects)
-    counts = np.zeros(4, np.int64)
-    for one in read:
-        for chunk in one.chunks:
-            counts += chunk.counts
+    rows_read = sum(one.rows for one in read)
+    common.rejects.judge(rows_read, common.max_rejects)
+    counts = sum((one.oddities for one in read), np.zeros(4, np.int64))
     if counts[3]:
         notices.append(f"{counts[3]:,} negative values (refunds) are kept")
     report = ReadReport(
         shape="touches" if apart else "events",
-        sources=sources,
-        columns=columns | ({"by": by} if by else {}),
+        sources=tuple(name for tables in opened for name in tables.names),
+        columns=columns | ({"by": common.by} if common.by else {}),
         detected=tuple(detected),
         rows_read=rows_read,
-        rows_rejected=collector.total,
-        rejected_by_reason=collector.by_reason(),
+        rows_rejected=common.rejects.total,
+        rejected_by_reason=common.rejects.by_reason(),
         duplicates_removed=sum(one.duplicates for one in read),
         rows_left_out=sum(one.left_out for one in read),
         blank_flags=int(counts[0]),
         conversions_without_channel=int(counts[1]),
         values_without_conversion=int(counts[2]),
     )
-    return assemble([chunk for one in read for chunk in one.chunks], names, report, notices, by=by)
+    if isinstance(sink, Held):
+        return assemble(sink.chunks, common.names, report, notices, by=common.by)
+    return assemble_partitions(sink, report, notices)
 
 
 def check_options(max_rejects: float, rejects: str | Path | None, force: bool) -> None:
@@ -245,12 +410,13 @@ class Common:
     deduplicate: bool
     timezone: str
     date_order: str | None
+    max_rejects: float
     progress: Callable[[str, int], None] | None
     conversions_only: bool = False
 
 
-def read_table(tables: Tables, roles: Roles, common: Common) -> Table:
-    """Read every part of one table of events or conversions."""
+def read_table(tables: Tables, roles: Roles, common: Common, sink: Sink) -> Tally:
+    """Read every part of one table of events or conversions into `sink`."""
     tables.note_missing_columns()
     columns, by = roles.columns, common.by
     if common.conversions_only:
@@ -272,30 +438,33 @@ def read_table(tables: Tables, roles: Roles, common: Common) -> Table:
                     f"{part.name} has no column {columns[role]!r}, which is the {role} of the other files"
                 )
     clocks = time_columns(tables, columns["time"], common)
-    found = Table()
+    found = Tally()
     seen_rows = 0
     for part, clock in zip(tables.parts, clocks, strict=True):
-        mine: list[Chunk] = []
+        mine = [Tally()]
         before = seen_rows
+        sink.mark()
 
-        def take(batch: pa.RecordBatch, mine: list[Chunk] = mine) -> None:
+        def take(batch: pa.RecordBatch, mine: list[Tally] = mine) -> None:
             nonlocal seen_rows
             chunk, seen_rows = encode_batch(batch, common, seen_rows)
-            mine.append(chunk)
+            mine[0].add(chunk)
+            sink.take(without_rejected(chunk))
 
-        def restart(mine: list[Chunk] = mine, before: int = before) -> None:
+        def restart(mine: list[Tally] = mine, before: int = before) -> None:
             nonlocal seen_rows
-            mine.clear()
+            mine[0] = Tally()
             seen_rows = before
+            sink.restart()
 
-        def rows_with_lines(mine: list[Chunk] = mine) -> int | None:
-            return named_rows([chunk.status for chunk in mine], common.rejects)
+        def rows_with_lines(mine: list[Tally] = mine) -> int | None:
+            return mine[0].rows if common.rejects.path is not None and mine[0].bad else None
 
         picked = event_sql(tables, part, columns, clock, where, by, common)
         tables.read(select(picked), part, take, restart, rows_with_lines)
-        settle_part(tables, part, mine, roles, common, found)
+        settle_part(tables, part, mine[0], roles, common, found)
         if common.progress is not None:
-            common.progress(part.name, found.rows_read)
+            common.progress(part.name, found.rows)
     return found
 
 
@@ -311,21 +480,20 @@ def named_rows(statuses: list[NDArray[np.uint8]], rejects: Rejects) -> int | Non
     return sum(one.size for one in statuses)
 
 
-def settle_part(tables: Tables, part: Part, chunks: list[Chunk], roles: Roles, common: Common, found: Table) -> None:
-    """Count what became of a part's rows, collect its rejects, keep its chunks."""
-    status = np.concatenate([chunk.status for chunk in chunks]) if chunks else np.empty(0, np.uint8)
-    rejected = np.flatnonzero((status > 0) & (status < DUPLICATE))
-    tables.collect_rejects(part, rejected, status[rejected], roles.columns, common.rejects)
-    rows = status.size + tables.broken(part)
+def settle_part(tables: Tables, part: Part, mine: Tally, roles: Roles, common: Common, found: Tally) -> None:
+    """Collect a part's rejects and add what became of its rows."""
+    rejected, codes = mine.rejected()
+    tables.collect_rejects(part, rejected, codes, roles.columns, common.rejects)
+    rows = mine.rows + tables.broken(part)
     if rows in (SPREADSHEET_ROWS, SPREADSHEET_ROWS + 1):
         tables.notices.append(
             f"{part.name} has exactly {rows:,} rows, as many as a spreadsheet holds: "
             "rows after them were probably cut off"
         )
-    found.rows_read += rows
-    found.duplicates += int(np.count_nonzero(status == DUPLICATE))
-    found.left_out += int(np.count_nonzero(status == LEFT_OUT))
-    found.chunks += [without_rejected(chunk) for chunk in chunks]
+    found.rows += rows
+    found.duplicates += mine.duplicates
+    found.left_out += mine.left_out
+    found.oddities += mine.oddities
 
 
 def without_rejected(chunk: Chunk) -> Chunk:
@@ -541,29 +709,24 @@ def judge_rows(
 
 def assemble(chunks: list[Chunk], names: Names, report: ReadReport, notices: list[str], *, by: str | None) -> Events:
     """Join the chunks, number users by first appearance and channels by the bytes of their names."""
-
-    def joined(pick: Callable[[Chunk], NDArray[Any]], dtype: Any) -> NDArray[Any]:
-        found = [pick(chunk) for chunk in chunks]
-        return np.concatenate(found).astype(dtype, copy=False) if found else np.empty(0, dtype)
-
-    user = joined(lambda chunk: chunk.user, np.int32)
+    user = joined(chunks, lambda chunk: chunk.user, np.int32)
     user_ids, user_hash = names.users.texts(), names.users.hashes()
     # Without a rejected, repeated or left out row every code that was given occurs, in order of appearance.
     if report.rows_rejected or report.duplicates_removed or report.rows_left_out:
         user, old = compact(user, names.users.known)
         user_ids, user_hash = user_ids.take(pa.array(old)), user_hash[old]
-    channel, channels = by_bytes(joined(lambda chunk: chunk.channel, np.int32), names.channels)
+    channel, channels = by_bytes(joined(chunks, lambda chunk: chunk.channel, np.int32), names.channels)
     groups: NDArray[np.int32] | None = None
     by_values: tuple[str, ...] = ()
     if by is not None:
-        groups, by_values = by_bytes(joined(lambda chunk: chunk.by, np.int32), names.by)
-    notices += notices_of_ids(user_ids)
+        groups, by_values = by_bytes(joined(chunks, lambda chunk: chunk.by, np.int32), names.by)
+    notices += notices_of_ids(rounded_ids(user_ids))
     return Events(
         user=user.astype(np.int64),
-        time=joined(lambda chunk: chunk.time, np.int64),
+        time=joined(chunks, lambda chunk: chunk.time, np.int64),
         channel=channel,
-        converts=joined(lambda chunk: chunk.converts, np.uint8),
-        value=joined(lambda chunk: chunk.value, np.float64),
+        converts=joined(chunks, lambda chunk: chunk.converts, np.uint8),
+        value=joined(chunks, lambda chunk: chunk.value, np.float64),
         sequence=filled(chunks, lambda chunk: chunk.sequence, np.inf),
         cost=filled(chunks, lambda chunk: chunk.cost, 0.0),
         by=groups,
@@ -573,6 +736,43 @@ def assemble(chunks: list[Chunk], names: Names, report: ReadReport, notices: lis
         by_values=by_values,
         report=with_notices(report, notices),
     )
+
+
+def assemble_partitions(sink: Spilled, report: ReadReport, notices: list[str]) -> PartitionedEvents:
+    """Write what is left and settle what holds for all partitions: codes of channels and groups, ends, notices."""
+    sink.mark()
+    sink.flush()
+    names, runs = sink.names, sink.spill.runs
+    occurs = np.zeros(names.channels.known, np.bool_)
+    ends: dict[int, int] = {}
+    rounded: dict[str, None] = {}
+    for run in runs:
+        occurs[: run.channels.size] |= run.channels
+        ends |= {code: max(end, ends.get(code, end)) for code, end in run.ends.items()}
+        rounded |= dict.fromkeys(run.rounded)
+    new_codes, channels = order_by_bytes(occurs, names.channels)
+    new_by, by_values = np.zeros(1, np.int32), tuple[str, ...]()
+    if "by" in report.columns:
+        grouped = np.zeros(names.by.known, np.bool_)
+        grouped[list(ends)] = True
+        new_by, by_values = order_by_bytes(grouped, names.by)
+        ends = {int(new_by[code]): end for code, end in ends.items()}
+    notices += notices_of_ids(pa.array(list(rounded), pa.string()))
+    return PartitionedEvents(
+        spill=sink.spill,
+        new_codes=new_codes,
+        new_by=new_by,
+        channels=channels,
+        by_values=by_values,
+        ends=tuple(ends[group] for group in sorted(ends)) or (0,),
+        report=with_notices(report, notices),
+    )
+
+
+def joined(chunks: Iterable[Chunk], pick: Callable[[Chunk], NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    """A column of all chunks."""
+    found = [pick(chunk) for chunk in chunks]
+    return np.concatenate(found).astype(dtype, copy=False) if found else np.empty(0, dtype)
 
 
 def filled(
@@ -589,11 +789,17 @@ def by_bytes(codes: NDArray[np.int32], names: Interner) -> tuple[NDArray[np.int3
     """Codes renumbered in the order of the UTF-8 bytes of their names, and the names that occur."""
     occurs = np.zeros(names.known + 1, bool)
     occurs[codes] = True  # -1 marks the last place, which stands for no name
+    new, found = order_by_bytes(occurs[:-1], names)
+    return new[codes], found
+
+
+def order_by_bytes(occurs: NDArray[np.bool_], names: Interner) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """New code of each code that occurs, in the order of the UTF-8 bytes of the names (the last place is -1)."""
     texts = names.texts().to_pylist()
-    used = sorted(np.flatnonzero(occurs[:-1]).tolist(), key=lambda code: texts[code].encode())
+    used = sorted(np.flatnonzero(occurs).tolist(), key=lambda code: texts[code].encode())
     new = np.full(names.known + 1, -1, np.int32)
     new[used] = np.arange(len(used), dtype=np.int32)
-    return new[codes], tuple(texts[code] for code in used)
+    return new, tuple(texts[code] for code in used)
 
 
 def with_notices(report: ReadReport, notices: list[str]) -> ReadReport:
@@ -603,13 +809,17 @@ def with_notices(report: ReadReport, notices: list[str]) -> ReadReport:
     return replace(report, notices=tuple(dict.fromkeys(notices)))
 
 
-def notices_of_ids(user_ids: pa.Array) -> list[str]:
-    """A notice when a spreadsheet has rounded ids to a few digits."""
+def rounded_ids(user_ids: pa.Array) -> pa.Array:
+    """The ids that a spreadsheet has rounded to a few digits."""
     suspects = user_ids.filter(pc.match_substring(user_ids, "E+"))
-    broken = suspects.filter(pc.match_substring_regex(suspects, r"^\d(\.\d+)?E\+\d+$"))
-    if len(broken) == 0:
+    return suspects.filter(pc.match_substring_regex(suspects, r"^\d(\.\d+)?E\+\d+$"))
+
+
+def notices_of_ids(rounded: pa.Array) -> list[str]:
+    """A notice when a spreadsheet has rounded ids to a few digits."""
+    if len(rounded) == 0:
         return []
     return [
-        f"{len(broken):,} user ids such as {broken[0].as_py()!r} were rounded by a spreadsheet: different users have "
+        f"{len(rounded):,} user ids such as {rounded[0].as_py()!r} were rounded by a spreadsheet: different users have "
         "become one; export the ids as text"
     ]

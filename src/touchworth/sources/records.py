@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["Events", "PathTable", "ReadReport", "Sessions"]
+__all__ = ["Events", "GameTable", "PathTable", "ReadReport", "Sessions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ReadReport:
     rejected_by_reason
         Reason -> number of rows; sums to ``rows_rejected``.
     duplicates_removed, rows_left_out
-        Rows dropped by ``deduplicate``; rows that the ``where`` filter left out.
+        Rows dropped by ``deduplicate``, or long pairs that repeat one; rows that the ``where`` filter left out.
     blank_flags, conversions_without_channel, values_without_conversion
         Counts of the oddities of these names; a value without conversion is ignored.
     rows_without_outcome
@@ -174,4 +174,31 @@ class Sessions:
     value_is_target: bool
     weight: NDArray[np.float64] | None
     user_hash: NDArray[np.uint64] | None
+    report: ReadReport
+
+
+@dataclass(frozen=True, slots=True)
+class GameTable:
+    """Values of coalitions, each once (``f`` coalitions without the empty one).
+
+    Attributes
+    ----------
+    players
+        Names, in order of first appearance.
+    members_offsets, members_items
+        int64 (f + 1,) and int32: coalition i holds the players ``members_items[members_offsets[i]:members_offsets[i +
+        1]]``, ascending.
+    values
+        float64 (f,).
+    empty_value
+        Value of the empty coalition, or None where no row gives it.
+    report
+        What was read and rejected.
+    """
+
+    players: tuple[str, ...]
+    members_offsets: NDArray[np.int64]
+    members_items: NDArray[np.int32]
+    values: NDArray[np.float64]
+    empty_value: float | None
     report: ReadReport

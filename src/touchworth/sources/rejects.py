@@ -26,6 +26,9 @@ NO_USER, NO_TIME, NOT_A_TIME, FAR_TIME, NOT_A_FLAG, NO_CHANNEL, BAD_VALUE, BAD_C
 )
 NO_PATH, EMPTY_CHANNEL, BAD_CONVERSIONS, LOW_CONVERSIONS, BAD_NULLS, LOW_NULLS = range(11, 17)
 WRONG_CELLS, BROKEN_QUOTES, NOT_UTF8, LONE_RETURN, TOO_LONG, NOT_JSON = range(17, 23)
+NO_TARGET, TARGET_NO_FLAG, BAD_TARGET, NO_VALUE, BAD_WEIGHT, LOW_WEIGHT, PLAYER_NO_FLAG = range(23, 30)
+NO_SESSION, NO_FEATURE, SESSION_UNKNOWN, SESSION_AGAIN, OTHER_OUTCOME = range(30, 35)
+REPEATED_PLAYER, EMPTY_PLAYER, NO_GAME_VALUE, BAD_GAME_VALUE = range(35, 39)
 NO_OUTCOME, DUPLICATE, LEFT_OUT = 253, 254, 255
 
 REASONS: dict[int, Reason] = {
@@ -45,6 +48,22 @@ REASONS: dict[int, Reason] = {
     LOW_CONVERSIONS: Reason("conversions is negative", "conversions"),
     BAD_NULLS: Reason("nulls is not a number", "nulls"),
     LOW_NULLS: Reason("nulls is negative", "nulls"),
+    NO_TARGET: Reason("target is missing", "target"),
+    TARGET_NO_FLAG: Reason("target is not a flag", "target"),
+    BAD_TARGET: Reason("target is not a number", "target"),
+    NO_VALUE: Reason("value is missing", "value"),
+    BAD_WEIGHT: Reason("weight is not a number", "weight"),
+    LOW_WEIGHT: Reason("weight is negative", "weight"),
+    PLAYER_NO_FLAG: Reason("a player is not a flag", "player"),
+    NO_SESSION: Reason("session is missing", "session"),
+    NO_FEATURE: Reason("feature is missing", "feature"),
+    SESSION_UNKNOWN: Reason("session has no outcome", "session"),
+    SESSION_AGAIN: Reason("session has an outcome in an earlier row", "session"),
+    OTHER_OUTCOME: Reason("outcome is not that of an earlier row of the session", "target"),
+    REPEATED_PLAYER: Reason("coalition names a player twice", "coalition"),
+    EMPTY_PLAYER: Reason("coalition has an empty player", "coalition"),
+    NO_GAME_VALUE: Reason("value is missing", "value"),
+    BAD_GAME_VALUE: Reason("value is not a number", "value"),
     WRONG_CELLS: Reason("wrong number of cells", None),
     BROKEN_QUOTES: Reason("quotes are broken", None),
     NOT_UTF8: Reason("text is not UTF-8", None),

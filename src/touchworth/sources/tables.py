@@ -4,7 +4,6 @@ Names of columns never enter the queries: a header may hold quotes, blanks or tw
 DuckDB works with what is built into it; no extension is ever fetched.
 """
 
-import atexit
 import csv
 import glob
 import gzip
@@ -14,7 +13,6 @@ import os
 import shutil
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -28,16 +26,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from touchworth.errors import DataError, RequestError, missing_column, not_one_of
-from touchworth.output import TEMPORARY
+from touchworth.output import TemporaryFolder
 from touchworth.sources.lines import Records, cells_of, copy_sound, records_of_csv, records_of_lines
 from touchworth.sources.rejects import NOT_JSON, REASONS, Reject, Rejects
 
-__all__ = ["Part", "Tables", "need_column", "open_tables", "text"]
+__all__ = ["Part", "Tables", "find_files", "need_column", "open_tables", "text"]
 
 DELIMITERS = (",", ";", "\t", "|")
 # The most that is looked at to find the header, the delimiter and examples of each column.
 HEAD = 1 << 20
 BATCH_ROWS = 1_000_000
+# How much larger a compressed log is taken to be when it is unpacked.
+PACKED = 8
 EXTENSIONS = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".parquet": "parquet", ".pq": "parquet",
     ".json": "json", ".jsonl": "json", ".ndjson": "json", ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
@@ -127,12 +127,12 @@ class Tables:
     """
 
     def __init__(self, timezone: str, threads: int | None, memory: str | None, temp: str | Path | None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="touchworth-", dir=None if temp is None else str(temp))
-        self.folder = Path(self._folder.name)
-        TEMPORARY.add(self.folder)
+        self._folder = TemporaryFolder(temp)
+        self.folder = self._folder.path
         self.parts: list[Part] = []
         self.notices: list[str] = []
         self.frames = 0
+        self.batch_rows = BATCH_ROWS
         self.con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
         try:
             self._set("TimeZone", timezone, "--timezone", "a zone such as UTC or Europe/Berlin")
@@ -156,8 +156,7 @@ class Tables:
     def close(self) -> None:
         """Close the connection and remove every temporary file."""
         self.con.close()
-        self._folder.cleanup()
-        TEMPORARY.discard(self.folder)
+        self._folder.close()
 
     def _set(self, name: str, value: object, option: str, right: str) -> None:
         try:
@@ -174,6 +173,28 @@ class Tables:
     def names(self) -> tuple[str, ...]:
         """Names of the parts."""
         return tuple(part.name for part in self.parts)
+
+    def limit(self, memory: int, batch_rows: int | None = None) -> None:
+        """Bound the memory (bytes) of DuckDB, and the rows of a batch."""
+        self._set("memory_limit", f"{memory}B", "--memory", "a size such as 2GB")
+        self.batch_rows = min(batch_rows or BATCH_ROWS, BATCH_ROWS)
+
+    def count_rows(self) -> int:
+        """Number of rows, estimated where only reading a file would tell."""
+        return sum(self._count_rows(part) for part in self.parts)
+
+    def _count_rows(self, part: Part) -> int:
+        if part.records is not None:
+            return int(part.records.line.size)
+        if part.layout is None:
+            try:
+                return int(self.con.sql(f"SELECT count(*) FROM {part.relation}").fetchall()[0][0])
+            except duckdb.Error as error:
+                raise DataError(f"{part.name} cannot be read: {first_line(error)}") from error
+        place = cast(Path, part.place)
+        cells = sum(sum(map(len, row)) + len(row) for row in part.head)
+        size = place.stat().st_size * (1 if compression(place) is None else PACKED)
+        return int(size / (cells / len(part.head))) if cells else 0
 
     def note_missing_columns(self) -> None:
         """Say which files lack columns that others have."""
@@ -239,7 +260,7 @@ class Tables:
         """Batches of a query on a part; what goes wrong becomes one sentence."""
         try:
             # DuckDB refuses a query while a result is open, and a reader stays open until it is closed.
-            with self.con.sql(sql).to_arrow_reader(BATCH_ROWS) as reader:
+            with self.con.sql(sql).to_arrow_reader(self.batch_rows) as reader:
                 yield from reader
         except duckdb.InterruptException as error:
             raise KeyboardInterrupt from error
@@ -292,10 +313,12 @@ class Tables:
         codes: NDArray[np.uint8],
         role_columns: dict[str, str],
         rejects: Rejects,
+        blamed: Sequence[str] = (),
     ) -> None:
         """Count a part's rejected rows and its broken records, and keep them for the file if one is asked for.
 
-        `rows` are 0-based positions among the rows that were read, `codes` their reasons.
+        `rows` are 0-based positions among the rows that were read, `codes` their reasons; `blamed` names a column
+        for each row where the role of the reason does not tell ("" where it does).
         """
         for code, count in zip(*np.unique(codes, return_counts=True), strict=True):
             rejects.count(int(code), int(count))
@@ -306,12 +329,17 @@ class Tables:
         if rejects.path is None or (rows.size == 0 and not self.broken(part)):
             return
         if part.layout is not None or part.records is not None:
-            rejects.add(self.rejected_records(part, rows, codes, role_columns))
+            rejects.add(self.rejected_records(part, rows, codes, role_columns, blamed))
         else:
-            rejects.add(self.rejected_rows(part, rows, codes, role_columns))
+            rejects.add(self.rejected_rows(part, rows, codes, role_columns, blamed))
 
     def rejected_records(
-        self, part: Part, rows: NDArray[np.int64], codes: NDArray[np.uint8], role_columns: dict[str, str]
+        self,
+        part: Part,
+        rows: NDArray[np.int64],
+        codes: NDArray[np.uint8],
+        role_columns: dict[str, str],
+        blamed: Sequence[str] = (),
     ) -> Iterator[Reject]:
         """Rejected rows and broken records of a text part, by line."""
         records = self.records(part)
@@ -320,10 +348,11 @@ class Tables:
         if part.layout is None or part.is_copy:
             why[:] = records.flaw
         why[read[rows]] = codes
+        named = dict(zip(read[rows].tolist(), blamed, strict=True)) if blamed else {}
         for index in np.flatnonzero(why).tolist():
             reason = REASONS[int(why[index])]
             raw = records.raw(index)
-            column = role_columns.get(reason.role or "", "")
+            column = named.get(index) or role_columns.get(reason.role or "", "")
             if reason.role is None and 0 <= records.cell[index] < len(part.columns):
                 column = part.columns[int(records.cell[index])]
             yield Reject(part.name, int(records.line[index]), column, reason.text, self._cell(part, raw, column), raw)
@@ -343,7 +372,12 @@ class Tables:
         return cells[at] if at < len(cells) else ""
 
     def rejected_rows(
-        self, part: Part, rows: NDArray[np.int64], codes: NDArray[np.uint8], role_columns: dict[str, str]
+        self,
+        part: Part,
+        rows: NDArray[np.int64],
+        codes: NDArray[np.uint8],
+        role_columns: dict[str, str],
+        blamed: Sequence[str] = (),
     ) -> Iterator[Reject]:
         """Rejected rows of a part without lines, by row number from 1."""
         wanted = pa.table({"wanted": rows, "code": codes.astype(np.int64)})
@@ -358,9 +392,10 @@ class Tables:
             part,
         )
         self.con.unregister("wanted_rows")
+        named = dict(zip(rows.tolist(), blamed, strict=True)) if blamed else {}
         for code, row, *cells in found:
             reason = REASONS[code]
-            column = role_columns.get(reason.role or "", "")
+            column = named.get(row) or role_columns.get(reason.role or "", "")
             values = dict(zip(part.columns, cells, strict=True))
             raw = json.dumps(values, ensure_ascii=False)
             yield Reject(part.name, row + 1, column, reason.text, values.get(column) or "", raw)
@@ -519,33 +554,54 @@ def standard_input() -> Path:
     global _spooled  # noqa: PLW0603 - there is one standard input
     stream = sys.stdin.buffer
     if _spooled is None or _spooled[0] is not stream:
-        folder = Path(tempfile.mkdtemp(prefix="touchworth-"))
-        TEMPORARY.add(folder)
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        place = folder / "standard-input"
+        folder = TemporaryFolder(None)
+        place = folder.path / "standard-input"
         with place.open("wb") as out:
             shutil.copyfileobj(stream, out, 1 << 20)
-        _spooled = stream, place
+        _spooled = stream, place, folder
     return _spooled[1]
 
 
-_spooled: tuple[BinaryIO, Path] | None = None
+_spooled: tuple[BinaryIO, Path, TemporaryFolder] | None = None
 
 
 def open_name(tables: Tables, name: str, table: str | None, query: str | None) -> None:
     """Add the part or parts that a name stands for."""
+    for place, shown in files_of_name(name):
+        add_file(tables, place, shown, table, query)
+
+
+def files_of_name(name: str) -> list[tuple[Path, str]]:
+    """Files that a name, a glob or ``-`` stands for, each with the name to show."""
     if name == "-":
-        add_file(tables, standard_input(), "-", table, query)
-        return
+        return [(standard_input(), "-")]
     place = Path(name)
     if place.exists() or not glob.has_magic(name):
-        add_file(tables, place, name, table, query)
-        return
+        return [(place, name)]
     found = sorted(one for one in glob.glob(name, recursive=True) if Path(one).is_file())
     if not found:
         raise DataError(f"no file matches {name!r}; check the pattern and the folder")
-    for one in found:
-        add_file(tables, Path(one), one, table, query)
+    return [(Path(one), one) for one in found]
+
+
+def find_files(source: Any) -> list[tuple[Path, str]]:
+    """Readable files of a source that must be files: a name, a glob, ``-`` or a list of them.
+
+    Raises
+    ------
+    RequestError, DataError
+        A frame, an empty list, or a file that is missing or empty.
+    """
+    names = source if isinstance(source, list | tuple) else [source]
+    if not names:
+        raise RequestError("the list of sources is empty; name at least one file")
+    for name in names:
+        if not isinstance(name, str | os.PathLike):
+            raise RequestError(f"the source is a {kind_of_frame(name)}; this shape is read from text files only")
+    found = [one for name in names for one in files_of_name(os.fspath(name))]
+    for place, name in found:
+        check_file(place, name)
+    return found
 
 
 def add_file(tables: Tables, place: Path, name: str, table: str | None, query: str | None) -> None:

@@ -6,7 +6,7 @@ popcount gives conversions (first segment) and support (both). An integer weight
 into the segments of scale 4 and of scale 1, which keeps weighted counts exact and as cheap as plain ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from touchworth.errors import DataError
 from touchworth.kernels import kernel
+from touchworth.sources.records import Sessions
 from touchworth.synergy.instructions import VECTOR_WORDS, extract_bits, ones, zeros_below
 
-__all__ = ["Layout", "PackedSessions", "pack_columns", "pack_pairs", "pack_transactions"]
+__all__ = ["Layout", "PackedSessions", "pack_columns", "pack_pairs", "pack_sessions", "pack_transactions"]
 
 WORD = 64
 Words = NDArray[np.uint64]
@@ -101,11 +102,16 @@ class PackedSessions:
 class _Segments:
     """The order of the rows: which session stands at which place (see `PackedSessions` for the rest)."""
 
-    rows: list[NDArray[np.int64]]  # of each segment: its sessions, ascending
+    rows: list[NDArray[np.int64]]  # of each segment: its sessions, ascending; empty where `bits` are given
     layout: Layout
     largest_weight: float
     totals: tuple[float, float, float]
     binary: bool
+    bits: tuple[Words, ...] = ()  # of each segment: 1 where the session is in it
+
+    def masks(self, rows: int) -> Sequence[Words]:
+        """Bits of each segment's sessions."""
+        return self.bits or [_as_words(_indicator(chosen, rows)) for chosen in self.rows]
 
 
 def pack_columns(
@@ -139,13 +145,67 @@ def pack_columns(
     y_numbers, weight_numbers = _checked_target(y, weights)
     rows = y_numbers.size
     segments = _segment(y_numbers, weight_numbers)
-    words = int(segments.layout.bounds[-1])
-    bitmaps = np.zeros((len(names), words), np.uint64)
-    masks = [_as_words(_indicator(chosen, rows)) for chosen in segments.rows]
-    for player, (name, column) in enumerate(zip(names, columns, strict=True)):
-        packed = _as_words(_checked_column(name, np.asarray(column), rows))
+    packed = (
+        _as_words(_checked_column(name, np.asarray(column), rows)) for name, column in zip(names, columns, strict=True)
+    )
+    return _packed_bitmaps(names, rows, segments, packed)
+
+
+def pack_sessions(sessions: Sessions, rows: NDArray[np.int64] | None = None) -> PackedSessions:
+    """Pack sessions that were read.
+
+    Parameters
+    ----------
+    sessions
+        The record; y is its value where that is the target, else who converted, else 0.
+    rows
+        int64: sessions to pack, in any order and as often as they stand there; None packs all.
+
+    Raises
+    ------
+    DataError
+        There are no sessions, or all weights are 0.
+    """
+    chosen = slice(None) if rows is None else rows
+    count = sessions.rows if rows is None else rows.size
+    given = sessions.value if sessions.value_is_target else sessions.converted
+    weight = None if sessions.weight is None else sessions.weight[chosen]
+    if sessions.bits is None:
+        offsets, items = _chosen_lists(sessions, rows)
+        return pack_transactions(
+            offsets, items, np.zeros(count) if given is None else given[chosen], sessions.players, weight
+        )
+    if weight is None and (given is None or given.dtype == np.uint8) and count:
+        y_bits = np.zeros(count, np.bool_) if given is None else given[chosen].view(np.bool_)
+        segments = _segment_bits(_as_words(y_bits), count)
+    else:
+        segments = _segment(*_checked_target(np.zeros(count) if given is None else given[chosen], weight))
+    packed = (_words_of(bits if rows is None else gather_bits(bits, rows)) for bits in sessions.bits)
+    return _packed_bitmaps(sessions.players, count, segments, packed)
+
+
+def _chosen_lists(sessions: Sessions, rows: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Offsets and items of some sessions."""
+    offsets, items = sessions.offsets, sessions.items
+    if offsets is None or items is None:
+        raise DataError("the sessions hold neither bits nor lists of players")
+    if rows is None:
+        return offsets, items
+    lengths = np.diff(offsets)[rows]
+    starts = np.append(np.int64(0), np.cumsum(lengths))
+    picked = np.repeat(offsets[rows] - starts[:-1], lengths) + np.arange(starts[-1])
+    return starts, items[picked]
+
+
+def _packed_bitmaps(
+    names: tuple[str, ...], rows: int, segments: "_Segments", packed: Iterable[Words]
+) -> PackedSessions:
+    """Order each player's bits by segment and count them."""
+    bitmaps = np.zeros((len(names), int(segments.layout.bounds[-1])), np.uint64)
+    masks = segments.masks(rows)
+    for player, bits in enumerate(packed):
         for mask, (start, end) in zip(masks, pairwise(segments.layout.bounds), strict=True):
-            compress_words(packed, mask, bitmaps[player, start:end])
+            compress_words(bits, mask, bitmaps[player, start:end])
     sums = _sums_of_bitmaps(bitmaps, segments.layout)
     return _packed(names, rows, segments, sums, bitmaps=bitmaps)
 
@@ -304,6 +364,21 @@ def _segment(y: NDArray[np.float64], weight: NDArray[np.float64] | None) -> _Seg
     return _Segments(rows, layout, 1.0 if integer else float(mass.max()), totals, binary)
 
 
+def _segment_bits(converted: Words, rows: int) -> _Segments:
+    """The two segments of binary y without weights, from the bits of y alone."""
+    rest = ~converted
+    if rows % WORD:
+        rest[-1] &= np.uint64((1 << rows % WORD) - 1)
+    conversions = int(np.bitwise_count(converted).sum(dtype=np.int64))
+    sizes = {1: conversions, 0: rows - conversions}
+    held = [y for y, size in sizes.items() if size]
+    bounds = np.zeros(len(held) + 1, np.int64)
+    np.cumsum([_words(sizes[y]) for y in held], out=bounds[1:])
+    layout = Layout(bounds, np.ones(len(held), np.int64), np.array(held, np.int64), np.zeros((0, 0)), 0)
+    totals = (float(rows), float(conversions), float(conversions))
+    return _Segments([], layout, 1.0, totals, True, tuple(converted if y else rest for y in held))
+
+
 def _digits(mass: NDArray[np.float64], integer: bool) -> list[tuple[int, NDArray[np.bool_]]]:
     """Scale and rows of each binary digit of integer weights; other weights are one segment of scale 1."""
     if not integer:
@@ -323,7 +398,10 @@ def _indicator(chosen: NDArray[np.int64], rows: int) -> NDArray[np.bool_]:
 
 
 def _as_words(column: NDArray[np.bool_]) -> Words:
-    packed = np.packbits(column, bitorder="little")
+    return _words_of(np.packbits(column, bitorder="little"))
+
+
+def _words_of(packed: NDArray[np.uint8]) -> Words:
     padded = np.zeros(-(-packed.size // 8) * 8, np.uint8)
     padded[: packed.size] = packed
     return padded.view("<u8").astype(np.uint64, copy=False)
@@ -380,6 +458,16 @@ def compress_words(bitmap: Words, mask: Words, out: Words) -> None:
         filled = after
     if filled > np.uint64(0):
         out[place] = pending
+
+
+@kernel
+def gather_bits(bits: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The bits at `rows`, closed up."""
+    out = np.zeros((rows.size + 7) >> 3, np.uint8)
+    for i in range(rows.size):
+        bit = (bits[rows[i] >> 3] >> np.uint8(rows[i] & 7)) & np.uint8(1)
+        out[i >> 3] |= bit << np.uint8(i & 7)
+    return out
 
 
 @kernel

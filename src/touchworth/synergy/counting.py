@@ -15,7 +15,6 @@ from touchworth.synergy.bitmaps import WORD, Layout, Words, compress_words, sums
 from touchworth.synergy.instructions import VECTOR_WORDS, block_counts, extract_bits, ones, zeros_below
 
 __all__ = [
-    "INTERRUPTED",
     "ITEM",
     "OUT_OF_MEMORY",
     "PARENT",
@@ -47,7 +46,8 @@ Floats = NDArray[np.float64]
 
 PARENT, ITEM, SIZE, N, S, Q = range(6)
 TABLE_COLUMNS = 6
-INTERRUPTED, OUT_OF_MEMORY = 1, 2
+OUT_OF_MEMORY = 2
+"""What `stop` holds when the table grows past its limit; 1 says that the caller interrupts."""
 
 TILE_WORDS = 1 << 16
 """Words of all columns together in a tile of the Gram matrix: half a megabyte stays in the L2 cache."""
@@ -223,7 +223,7 @@ def _room_for(table: Floats, length: int, more: int) -> Floats:
 
 
 @kernel
-def _projected_bounds(row: Words, bounds: Ints) -> Ints:
+def projected_bounds(row: Words, bounds: Ints) -> Ints:
     """Segment bounds after only the rows set in `row` are kept."""
     projected = np.zeros(bounds.size, np.int64)
     for segment in range(bounds.size - 1):
@@ -240,7 +240,7 @@ def _padded_words(rows: int) -> int:
 
 
 @kernel
-def _compress_columns(columns: Words, i: int, chosen: Ints, bounds: Ints, projected: Ints) -> Words:
+def compress_columns(columns: Words, i: int, chosen: Ints, bounds: Ints, projected: Ints) -> Words:
     """Columns `chosen` restricted to the rows of column i and closed up (see `compress_words`).
 
     Four columns share each mask word, its popcount and the branch on a full word.
@@ -313,8 +313,8 @@ def _restrict_columns(columns: Words, i: int, chosen: Ints) -> Words:
 
 
 @kernel
-def _project_layout(layout: Layout, row: Words, bounds: Ints) -> Layout:
-    """Layout after only the rows set in `row` are kept and closed up (see `_compress_columns`)."""
+def project_layout(layout: Layout, row: Words, bounds: Ints) -> Layout:
+    """Layout after only the rows set in `row` are kept and closed up (see `compress_columns`)."""
     values = layout.values
     segments = np.searchsorted(layout.bounds, layout.value_words)
     kept = np.zeros((values.shape[0], bounds[segments] * WORD))
@@ -332,12 +332,12 @@ def _project_layout(layout: Layout, row: Words, bounds: Ints) -> Layout:
 
 
 @kernel
-def _descend(node: Node, i: int, chosen: Ints, entries: Ints, stop: Ints) -> Node:
+def descend(node: Node, i: int, chosen: Ints, entries: Ints, stop: Ints) -> Node:
     """The node of prefix + {i} with the columns `chosen`."""
-    bounds = _projected_bounds(node.columns[i], node.layout.bounds)
+    bounds = projected_bounds(node.columns[i], node.layout.bounds)
     if 2 * bounds[-1] < node.columns.shape[1]:
-        columns = _compress_columns(node.columns, i, chosen, node.layout.bounds, bounds)
-        layout = _project_layout(node.layout, node.columns[i], bounds)
+        columns = compress_columns(node.columns, i, chosen, node.layout.bounds, bounds)
+        layout = project_layout(node.layout, node.columns[i], bounds)
     else:
         # Closing up would not halve the words: it costs more than it saves.
         columns, layout = _restrict_columns(node.columns, i, chosen), node.layout
@@ -372,7 +372,7 @@ def _mine_below(
             stop[0] = OUT_OF_MEMORY
         elif stack[level].size + 1 < limits.max_size and length - start > 1:
             chosen = buffer[: length - start].copy()
-            stack.append(_descend(stack[level], i, chosen, np.arange(start, length), stop))
+            stack.append(descend(stack[level], i, chosen, np.arange(start, length), stop))
             cursor[level + 1], end[level + 1] = 0, chosen.size
     return table, length
 
@@ -404,9 +404,9 @@ def mine_bitmaps(unit: Unit, pairs: Pairs, columns: Words, layout: Layout, limit
         if end - start < 2 or stop[0] != 0:
             continue
         items = pairs.items[start:end]
-        bounds = _projected_bounds(columns[i], layout.bounds)
-        below = _compress_columns(columns, i, items, layout.bounds, bounds)
-        below_layout = _project_layout(layout, columns[i], bounds)
+        bounds = projected_bounds(columns[i], layout.bounds)
+        below = compress_columns(columns, i, items, layout.bounds, bounds)
+        below_layout = project_layout(layout, columns[i], bounds)
         first, last = min(unit.child_first, items.size), min(unit.child_last, items.size)
         counts = pair_counts(below, first, last, below_layout, stop)
         node = Node(below, items, -1 - np.arange(start, end), below_layout, counts, first, 2)

@@ -1,8 +1,7 @@
 """All coalitions that the sessions support, with their counts: work predicted, threaded and put in order."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -15,14 +14,13 @@ from touchworth.errors import DataError, RequestError
 from touchworth.games.game import Game
 from touchworth.synergy import counting
 from touchworth.synergy.bitmaps import WORD, Layout, PackedSessions, Words
-from touchworth.synergy.counting import INTERRUPTED, OUT_OF_MEMORY, Limits, Pairs, RowLists, Unit
+from touchworth.synergy.counting import OUT_OF_MEMORY, Limits, Pairs, RowLists, Unit
+from touchworth.synergy.threads import Progress, Stop, threaded
 
 __all__ = ["Method", "Prediction", "Progress", "choose_method", "default_memory_limit", "mine", "predict"]
 
 Method = Literal["bitmaps", "rows", "transform"]
-Progress = Callable[[int, int], None]
 Table = NDArray[np.float64]
-Stop = NDArray[np.int64]
 
 ROWS_FROM_PLAYERS = 1_000
 ROWS_BELOW_DENSITY = 0.01
@@ -36,8 +34,6 @@ BYTES_A_COALITION = 120
 
 UNIT_WORDS = 2_000_000_000
 """Words to AND in one unit of work, about 0.2 s: threads share the load and progress moves."""
-
-POLL_SECONDS = 0.1
 
 WEIGHT_ROUNDING = 1e-9
 """Relative slack of a support that is a sum of fractional weights, so that 10 * 0.1 still passes 1."""
@@ -413,7 +409,7 @@ def _count_pairs(source: _Source, players: int, limits: Limits, threads: int, st
     calls = [
         partial(source.pairs, first, min(first + block, players), limits, stop) for first in range(0, players, block)
     ]
-    return np.concatenate([table for _, table in sorted(_threaded(calls, threads, stop), key=_index)])
+    return np.concatenate([table for _, table in sorted(threaded(calls, threads, stop), key=_index)])
 
 
 def _index(result: tuple[int, Table]) -> int:
@@ -473,7 +469,7 @@ def _run(work: _Work, threads: int, progress: Progress | None) -> list[Table]:
     calls = [partial(work.source.mine, unit, work.pairs, work.limits, stop) for unit, _ in units]
     tables: dict[int, Table] = {}
     total, done, rows = sum(share for _, share in units), 0, 0
-    for index, table in _threaded(calls, threads, stop):
+    for index, table in threaded(calls, threads, stop):
         tables[index] = table
         rows += len(table)
         done += units[index][1]
@@ -486,25 +482,6 @@ def _run(work: _Work, threads: int, progress: Progress | None) -> list[Table]:
         if progress is not None:
             progress(done, total)
     return [tables[index] for index in range(len(units))]
-
-
-def _threaded(calls: Sequence[Callable[[], Table]], threads: int, stop: Stop) -> Iterator[tuple[int, Table]]:
-    """Run the calls in threads and yield (index, result) as they end; any exception stops the kernels.
-
-    A single thread, too, runs beside the caller's, which stays free to receive an interrupt.
-    """
-    executor = ThreadPoolExecutor(threads)
-    try:
-        waiting: dict[Future[Table], int] = {executor.submit(call): i for i, call in enumerate(calls)}
-        while waiting:
-            finished, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield waiting.pop(future), future.result()
-    except BaseException:
-        stop[0] = stop[0] or INTERRUPTED
-        raise
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _assemble(work: _Work, tables: Sequence[Table], min_support: float, min_count: float) -> Game:

@@ -1,0 +1,264 @@
+"""Rows too many to hold: gathered into runs, each written with its rows grouped by partition of users.
+
+A run is two Arrow files with one batch a partition: the rows, and the ids of their users. A partition is the same
+batch of every run, so that any number of partitions costs two open files. Users are told apart by their ids, never
+by the hash that sends them to a partition.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from touchworth.errors import DataError
+from touchworth.kernels import kernel
+from touchworth.output import TemporaryFolder
+from touchworth.sources.encode import Interner
+from touchworth.sources.records import Events, ReadReport
+
+__all__ = ["PartitionedEvents", "Rows", "Run", "Spill", "partition_of"]
+
+# Columns of a row that only some inputs have, and what stands in for them in tables without.
+OPTIONAL: dict[str, float] = {"value": 0.0, "cost": 0.0, "sequence": np.inf, "by": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Encoded rows that are kept (``n`` of them), users coded within `ids`; see `Events` for the columns.
+
+    Attributes
+    ----------
+    user
+        int32 (n,): code in the order of `ids`.
+    channel
+        int32 (n,): code in order of first appearance over all rows read; -1 without a touch.
+    optional
+        The columns of `OPTIONAL` that are there, (n,).
+    ids, hashes
+        Ids of the users as an Arrow array, and uint64 hashes.
+    """
+
+    user: NDArray[np.int32]
+    time: NDArray[np.int64]
+    channel: NDArray[np.int32]
+    converts: NDArray[np.uint8]
+    optional: dict[str, NDArray[Any]]
+    ids: pa.Array
+    hashes: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run on disk, and what has to be known of its rows before any partition is read.
+
+    Attributes
+    ----------
+    place
+        The files are ``place.rows`` and ``place.users``.
+    columns
+        Optional columns that it has.
+    channels
+        bool: which channel codes occur.
+    ends
+        Code of the ``by`` column (0 without one) -> latest time.
+    rounded
+        Ids that a spreadsheet rounded.
+    """
+
+    place: Path
+    columns: tuple[str, ...]
+    channels: NDArray[np.bool_]
+    ends: dict[int, int]
+    rounded: tuple[str, ...]
+
+
+def partition_of(hashes: NDArray[np.uint64], partitions: int) -> NDArray[np.int64]:
+    """Partition of each user: from the upper half of the hash, since buckets are made from the whole."""
+    return ((hashes >> np.uint64(32)) % np.uint64(partitions)).astype(np.int64)
+
+
+@kernel
+def group_stably(group: NDArray[np.int64], groups: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Order that brings equal groups together and keeps the order inside each: (order, offsets of the groups)."""
+    offsets = np.zeros(groups + 1, np.int64)
+    for g in group:
+        offsets[g + 1] += 1
+    for g in range(groups):
+        offsets[g + 1] += offsets[g]
+    place = offsets[:-1].copy()
+    order = np.empty(group.size, np.int64)
+    for i in range(group.size):
+        order[place[group[i]]] = i
+        place[group[i]] += 1
+    return order, offsets
+
+
+@dataclass(slots=True)
+class Spill:
+    """Writes rows to runs, grouped by partition.
+
+    Attributes
+    ----------
+    partitions
+        Number of partitions.
+    parent
+        Folder in which the temporary folder is made; None: the system's.
+    """
+
+    partitions: int
+    parent: str | Path | None = None
+    runs: list[Run] = field(default_factory=list)
+    folder: TemporaryFolder = field(init=False)
+    _made: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder = TemporaryFolder(self.parent)
+
+    def write(self, rows: Rows, rounded: tuple[str, ...] = ()) -> None:
+        """Write one run.
+
+        Raises
+        ------
+        DataError
+            The disk is full or cannot be written to.
+        """
+        used = np.zeros(len(rows.ids), np.bool_)
+        used[rows.user] = True
+        users = np.flatnonzero(used)
+        part = partition_of(rows.hashes, self.partitions)
+        order, user_ends = group_stably(part[users], self.partitions)
+        users = users[order]
+        local = np.empty(len(rows.ids), np.int32)
+        local[users] = np.arange(users.size) - np.repeat(user_ends[:-1], np.diff(user_ends))
+        row_order, row_ends = group_stably(part[rows.user], self.partitions)
+        columns: dict[str, NDArray[Any]] = {
+            "user": local[rows.user], "time": rows.time, "channel": rows.channel, "converts": rows.converts,
+        }  # fmt: skip
+        table = {name: column[row_order] for name, column in (columns | rows.optional).items()}
+        ids = rows.ids.take(pa.array(users))
+        place = self.folder.path / f"run-{self._made}"
+        self._made += 1
+        try:
+            write_batches(place.with_suffix(".rows"), pa.RecordBatch.from_pydict(table), row_ends)
+            write_batches(place.with_suffix(".users"), pa.RecordBatch.from_arrays([ids], ["id"]), user_ends)
+        except OSError as error:
+            raise disk_error(self.folder.path, error) from error
+        occurs = np.zeros(int(rows.channel.max(initial=-1)) + 2, np.bool_)
+        occurs[rows.channel] = True
+        ends: dict[int, int] = {0: int(rows.time.max())}
+        if "by" in rows.optional:
+            by = rows.optional["by"]
+            latest = np.full(int(by.max()) + 1, -1, np.int64)
+            np.maximum.at(latest, by, rows.time)
+            ends = {code: int(end) for code, end in enumerate(latest.tolist()) if end >= 0}
+        self.runs.append(Run(place, tuple(rows.optional), occurs[:-1], ends, rounded))
+
+    def drop(self, kept: int) -> None:
+        """Remove all runs but the first `kept`."""
+        for run in self.runs[kept:]:
+            for suffix in (".rows", ".users"):
+                run.place.with_suffix(suffix).unlink()
+        del self.runs[kept:]
+
+
+def write_batches(path: Path, batch: pa.RecordBatch, ends: NDArray[np.int64]) -> None:
+    """Write a batch as an Arrow file of one batch a partition."""
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema, options=options) as writer:
+        for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+            writer.write_batch(batch.slice(a, b - a))
+
+
+def read_batch(path: Path, partition: int) -> pa.RecordBatch:
+    """One batch of a file of `write_batches`."""
+    try:
+        with pa.OSFile(str(path), "rb") as file:
+            return pa.ipc.open_file(file).get_batch(partition)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"the temporary file {path} cannot be read back: {str(error).splitlines()[0]}") from error
+
+
+def disk_error(folder: Path, error: OSError) -> DataError:
+    """Error for a temporary folder that cannot be written to."""
+    why = (error.strerror or str(error).splitlines()[0]).lower()
+    return DataError(f"temporary files cannot be written to {folder.parent}: {why}; free some or name another --temp")
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionedEvents:
+    """Events in partitions of complete users on disk; see `Events` for the columns.
+
+    Attributes
+    ----------
+    spill
+        The runs, and the folder that holds them.
+    new_codes
+        int32: code of each channel in byte order of the names, by its code in the runs; the last is -1.
+    new_by
+        The same for the ``by`` column.
+    channels, by_values, report
+        As in `Events`.
+    ends
+        Latest time of each group (of all rows where there is no ``by`` column).
+    """
+
+    spill: Spill
+    new_codes: NDArray[np.int32]
+    new_by: NDArray[np.int32]
+    channels: tuple[str, ...]
+    by_values: tuple[str, ...]
+    ends: tuple[int, ...]
+    report: ReadReport
+
+    def __len__(self) -> int:
+        return self.spill.partitions
+
+    def __iter__(self) -> Iterator[Events]:
+        return map(self.events, range(len(self)))
+
+    def events(self, partition: int) -> Events:
+        """The events of one partition, in the order read."""
+        users = Interner(trim=False)
+        found: list[dict[str, NDArray[Any]]] = []
+        for run in self.spill.runs:
+            batch = read_batch(run.place.with_suffix(".rows"), partition)
+            ids = read_batch(run.place.with_suffix(".users"), partition).column(0)
+            columns = {name: batch.column(name).to_numpy() for name in batch.schema.names}
+            columns["user"] = users.codes(ids)[columns["user"]]
+            found.append(columns)
+
+        def joined(name: str, dtype: Any) -> NDArray[Any]:
+            sizes = (one["user"].size for one in found)
+            return np.concatenate(
+                [np.empty(0, dtype)]
+                + [
+                    one[name] if name in one else np.full(size, OPTIONAL[name], dtype)
+                    for one, size in zip(found, sizes, strict=True)
+                ],
+                dtype=dtype,
+            )
+
+        present = {name for run in self.spill.runs for name in run.columns}
+        return Events(
+            user=joined("user", np.int64),
+            time=joined("time", np.int64),
+            channel=self.new_codes[joined("channel", np.int32)],
+            converts=joined("converts", np.uint8),
+            value=joined("value", np.float64),
+            sequence=joined("sequence", np.float64) if "sequence" in present else None,
+            cost=joined("cost", np.float64) if "cost" in present else None,
+            by=self.new_by[joined("by", np.int32)] if self.by_values else None,
+            user_ids=users.texts(),
+            user_hash=users.hashes(),
+            channels=self.channels,
+            by_values=self.by_values,
+            report=self.report,
+        )
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        self.spill.folder.close()

@@ -1,0 +1,443 @@
+"""Reading wide tables of sessions: one row a session, one 0/1 column a player, and a target."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from touchworth.errors import DataError, RequestError
+from touchworth.kernels import kernel
+from touchworth.sources.columns import Sample, is_binary, odd_example, sample_of
+from touchworth.sources.events import check_options, named_rows, select
+from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql
+from touchworth.sources.outcomes import (
+    Outcomes,
+    Plan,
+    check_outcomes,
+    examples,
+    join_outcomes,
+    judge_outcomes,
+    outcome_sql,
+    plan_as_numbers,
+    settle_plan,
+)
+from touchworth.sources.records import ReadReport, Sessions
+from touchworth.sources.rejects import LEFT_OUT, PLAYER_NO_FLAG, Rejects
+from touchworth.sources.tables import Part, Tables, need_column, open_tables
+
+__all__ = ["load_sessions"]
+
+Bits = NDArray[np.uint8]
+NO_BITS: Bits = np.empty(0, np.uint8)
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Encoded rows of one batch; bits are little end first, by player.
+
+    Attributes
+    ----------
+    bits
+        One array a player.
+    blank, odd
+        Player -> bits of the cells that are blank, or no flag; only players that have any.
+    outcome
+        Target, value, weight, user and what becomes of the rows.
+    """
+
+    bits: list[Bits]
+    blank: dict[int, Bits]
+    odd: dict[int, Bits]
+    outcome: Outcomes
+
+    @property
+    def rows(self) -> int:
+        """Rows of the batch."""
+        return self.outcome.status.size
+
+
+@dataclass(slots=True)
+class Wide:
+    """What the scan of a wide table gave: its players so far, and the chunks of each part."""
+
+    players: list[str]
+    asked: frozenset[str]
+    chunks: list[list[Chunk]]
+
+
+def load_sessions(
+    source: Any,
+    *,
+    target: str | None = None,
+    players: Sequence[str] | None = None,
+    value: str | None = None,
+    order_value: str | None = None,
+    user: str | None = None,
+    weight: str | None = None,
+    where: Mapping[str, str] | None = None,
+    max_rejects: float = 0.01,
+    rejects: str | Path | None = None,
+    force: bool = False,
+    table: str | None = None,
+    query: str | None = None,
+    threads: int | None = None,
+    memory: str | None = None,
+    temp: str | Path | None = None,
+    progress: Callable[[str, int], None] | None = None,
+) -> Sessions:
+    """Read a wide table of sessions from any source.
+
+    Parameters
+    ----------
+    source, table, query, where, max_rejects, rejects, force, threads, memory, temp, progress
+        As in `load_events`.
+    target
+        Column that tells who converted, or a real target; None detects a binary one by its name, "" says that there
+        is none.
+    players
+        Columns of 0 and 1 (or yes and no, true and false; blank is no); None takes all that hold nothing else.
+    value
+        Column of numbers that becomes y; the target then only tells who converted.
+    order_value
+        Column of the values of conversions; y stays the conversion.
+    user, weight
+        Columns of the user's id and of how many sessions a row stands for.
+
+    Returns
+    -------
+    Sessions
+        As bits, in the order read.
+
+    Raises
+    ------
+    RequestError
+        A column or option that cannot be used as asked.
+    DataError
+        Data that cannot be read or compared; `TooManyRejectsError` when too many rows are rejected.
+
+    Notes
+    -----
+    A column that holds a number other than 0 and 1 is no player: named, it is refused; else it is left out with a
+    notice. Other cells that are no flag reject their rows, unless they are more than `max_rejects` of all.
+    """
+    check_options(max_rejects, rejects, force)
+    collector = Rejects(rejects, force)
+    asked = {"target": target, "value": value, "order_value": order_value, "user": user, "weight": weight}
+    with open_tables(source, table=table, query=query, threads=threads, memory=memory, temp=temp) as tables:
+        tables.note_missing_columns()
+        sample = sample_of(tables)
+        named = name_players(tables, players)
+        plan = settle_plan(tables, sample, asked, dict.fromkeys(named, "--player"))
+        wanted = filter_columns(tables, where)
+        left: dict[str, str] = {}
+        candidates = named or find_players(tables, sample, plan, left)
+        tables.use([*candidates, *plan.columns.values(), *wanted])
+        wide = Wide(candidates, frozenset(named), [])
+        read_parts(tables, wide, plan, wanted, collector, progress)
+        numbers = plan_as_numbers(tables, plan, [chunk.outcome.status for part in wide.chunks for chunk in part])
+        if numbers is not None:
+            plan = numbers
+            read_parts(tables, wide, plan, wanted, collector, progress)
+        judge_players(tables, wide, max_rejects, left)
+        rows_read = settle_rows(tables, wide, plan, collector)
+        if left:
+            tables.notices.append(left_out_notice(left))
+        notices, sources = tables.notices, tables.names
+    collector.judge(rows_read, max_rejects)
+    status = np.concatenate([chunk.outcome.status for part in wide.chunks for chunk in part] or [NO_BITS])
+    report = ReadReport(
+        shape="sessions",
+        sources=sources,
+        columns=dict(plan.columns),
+        detected=plan.detected if named else (*plan.detected, "players"),
+        rows_read=rows_read,
+        rows_rejected=collector.total,
+        rejected_by_reason=collector.by_reason(),
+        rows_left_out=int(np.count_nonzero(status == LEFT_OUT)),
+    )
+    return assemble(wide, plan, status, report, notices)
+
+
+def name_players(tables: Tables, players: Sequence[str] | None) -> list[str]:
+    """The exact names of the player columns that were named."""
+    if players is None:
+        return []
+    if isinstance(players, str):
+        raise RequestError(f"players is {players!r}; give a list of columns")
+    names = [need_column(tables, name, "--player") for name in players]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise RequestError(f"--player {twice!r} is named twice; name each column once")
+    if not names:
+        raise RequestError("the list of players is empty; name at least one column of 0 and 1")
+    return names
+
+
+def find_players(tables: Tables, sample: Sample, plan: Plan, left: dict[str, str]) -> list[str]:
+    """Columns whose examples are all flags; the others go to `left` with an example that is none."""
+    found = []
+    for name in tables.columns:
+        if name in plan.columns.values():
+            continue
+        if is_binary(name, sample):
+            found.append(name)
+        else:
+            left[name] = shorten(odd_example(name, sample))
+    if not found:
+        raise RequestError(
+            f"no column of {tables.names[0]} besides {', '.join(map(repr, plan.columns.values()))} holds only 0 and 1 "
+            f"(or yes and no, true and false): {shown_columns(left)}; players must"
+        )
+    return found
+
+
+def shorten(cell: str, most: int = 30) -> str:
+    """A cell in quotes, cut where it is long."""
+    return repr(cell if len(cell) <= most else cell[: most - 3] + "...")
+
+
+def shown_columns(left: Mapping[str, str], most: int = 12) -> str:
+    """Columns with what they hold, the first few."""
+    shown = [f"{name!r} holds {cells}" for name, cells in list(left.items())[:most]]
+    return ", ".join(shown) + (f" and {len(left) - most} more" if len(left) > most else "")
+
+
+def left_out_notice(left: Mapping[str, str]) -> str:
+    """Which columns are no players, and why."""
+    return f"{len(left):,} columns are no players because they are not binary: {shown_columns(left)}"
+
+
+def read_parts(
+    tables: Tables,
+    wide: Wide,
+    plan: Plan,
+    where: Mapping[str, str],
+    rejects: Rejects,
+    progress: Callable[[str, int], None] | None,
+) -> None:
+    """Read and encode every part."""
+    wide.chunks.clear()
+    rows = 0
+    for part in tables.parts:
+        wide.chunks.append(read_part(tables, part, wide.players, plan, where, rejects))
+        rows += sum(chunk.rows for chunk in wide.chunks[-1])
+        if progress is not None:
+            progress(part.name, rows)
+
+
+def read_part(
+    tables: Tables, part: Part, players: Sequence[str], plan: Plan, where: Mapping[str, str], rejects: Rejects
+) -> list[Chunk]:
+    """Read and encode the rows of one part."""
+    picked = outcome_sql(part, plan)
+    for i, name in enumerate(players):
+        picked[f"p{i}"] = flag_sql(part.sql(name), part.type(name)) if part.has(name) else "CAST(2 AS TINYINT)"
+    left_out = filter_sql(part, where)
+    if left_out is not None:
+        picked["left_out"] = left_out
+    sql = ", ".join(f"{one} AS {role}" for role, one in picked.items())
+    chunks: list[Chunk] = []
+
+    def rows_with_lines() -> int | None:
+        if rejects.path is not None and any(chunk.odd for chunk in chunks):
+            return sum(chunk.rows for chunk in chunks)
+        return named_rows([chunk.outcome.status for chunk in chunks], rejects)
+
+    tables.read(
+        select(sql),
+        part,
+        lambda batch: chunks.append(encode_batch(batch, len(players), plan)),
+        chunks.clear,
+        rows_with_lines,
+    )
+    return chunks
+
+
+def encode_batch(batch: pa.RecordBatch, players: int, plan: Plan) -> Chunk:
+    """Pack the players of a batch and judge its outcomes."""
+    bits: list[Bits] = []
+    blank: dict[int, Bits] = {}
+    odd: dict[int, Bits] = {}
+    for i in range(players):
+        flags = batch.column(f"p{i}").to_numpy()
+        if flags.size == 0 or flags.max() <= 1:
+            bits.append(np.packbits(flags, bitorder="little"))
+            continue
+        bits.append(np.packbits(flags == 1, bitorder="little"))
+        for code, found in ((2, blank), (3, odd)):
+            holds = flags == code
+            if holds.any():
+                found[i] = np.packbits(holds, bitorder="little")
+    return Chunk(bits, blank, odd, judge_outcomes(batch, plan))
+
+
+def judge_players(tables: Tables, wide: Wide, max_rejects: float, left: dict[str, str]) -> None:
+    """Leave out the players that are not binary after all; refuse those that were named.
+
+    Raises
+    ------
+    RequestError
+        A named player that is not binary, or no player is left.
+    """
+    rows = sum(chunk.rows for part in wide.chunks for chunk in part)
+    dropped: set[int] = set()
+    for i, name in enumerate(wide.players):
+        count = sum(ones_of(chunk.odd[i]) for part in wide.chunks for chunk in part if i in chunk.odd)
+        if not count:
+            continue
+        cells = examples(tables, name, numbers=True) or (
+            examples(tables, name, numbers=False) if count > max_rejects * rows else []
+        )
+        if not cells:
+            continue
+        shown = ", ".join(map(shorten, cells))
+        if name in wide.asked:
+            raise RequestError(
+                f"the player {name!r} is not binary: {count:,} of {rows:,} rows hold other than 0 and 1, "
+                f"such as {shown}"
+            )
+        dropped.add(i)
+        left[name] = ", ".join(map(shorten, cells[:2]))
+    if not dropped:
+        return
+    kept = [i for i in range(len(wide.players)) if i not in dropped]
+    if not kept:
+        raise RequestError(f"no column is binary: {shown_columns(left)}; players must hold only 0 and 1")
+    wide.players = [wide.players[i] for i in kept]
+    new = {old: i for i, old in enumerate(kept)}
+    for part in wide.chunks:
+        for chunk in part:
+            chunk.bits = [chunk.bits[i] for i in kept]
+            chunk.blank = {new[i]: bits for i, bits in chunk.blank.items() if i in new}
+            chunk.odd = {new[i]: bits for i, bits in chunk.odd.items() if i in new}
+
+
+def ones_of(bits: Bits) -> int:
+    """Number of set bits."""
+    return int(np.bitwise_count(bits).sum(dtype=np.int64))
+
+
+def as_flags(bits: Bits, rows: int) -> NDArray[np.bool_]:
+    """The first `rows` bits as booleans."""
+    return np.unpackbits(bits, count=rows, bitorder="little").view(np.bool_)
+
+
+def settle_rows(tables: Tables, wide: Wide, plan: Plan, rejects: Rejects) -> int:
+    """Reject the rows in which a player is no flag, and collect all that are rejected; returns the rows read."""
+    rows_read = 0
+    for part, chunks in zip(tables.parts, wide.chunks, strict=True):
+        names: dict[int, str] = {}
+        begin = 0
+        for chunk in chunks:
+            status = chunk.outcome.status
+            for i, bits in chunk.odd.items():
+                mine = np.flatnonzero(as_flags(bits, chunk.rows) & (status == 0))
+                status[mine] = PLAYER_NO_FLAG
+                names |= dict.fromkeys((begin + mine).tolist(), wide.players[i])
+            begin += chunk.rows
+        status = np.concatenate([chunk.outcome.status for chunk in chunks] or [NO_BITS])
+        bad = np.flatnonzero((status > 0) & (status < LEFT_OUT))
+        tables.collect_rejects(
+            part, bad, status[bad], plan.blamed(), rejects, [names.get(row, "") for row in bad.tolist()]
+        )
+        rows_read += status.size + tables.broken(part)
+    return rows_read
+
+
+def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadReport, notices: list[str]) -> Sessions:
+    """Join the chunks, leave out rejected rows, and drop players that are the same in every session."""
+    from dataclasses import replace
+
+    chunks = [chunk for part in wide.chunks for chunk in part]
+    kept = None if not status.any() else status == 0
+    rows = status.size if kept is None else int(np.count_nonzero(kept))
+    outcome = join_outcomes([chunk.outcome for chunk in chunks], kept)
+    check_outcomes(outcome, plan, rows, report.rows_read)
+    keeps = [NO_BITS if not chunk.outcome.status.any() else pack(chunk.outcome.status == 0) for chunk in chunks]
+    bits: list[Bits] = []
+    names: list[str] = []
+    never: list[str] = []
+    always: list[str] = []
+    for i, name in enumerate(wide.players):
+        joined = np.zeros(-(-rows // 8) + 1, np.uint8)
+        at = 0
+        for chunk, keep in zip(chunks, keeps, strict=True):
+            at = append_bits(chunk.bits[i], chunk.rows, keep, joined, at)
+        ones = ones_of(joined)
+        if 0 < ones < rows:
+            bits.append(joined[:-1])
+            names.append(name)
+        else:
+            (always if ones else never).append(name)
+    if not names:
+        raise DataError(
+            f"no player is left: {', '.join(map(repr, (never + always)[:12]))} are the same in all {rows:,} sessions"
+        )
+    for some, what in ((never, "are in no session"), (always, "are in every session")):
+        if some:
+            shown = ", ".join(map(repr, some[:12])) + (", ..." if len(some) > 12 else "")
+            notices.append(f"{len(some):,} players {what} and are left out: {shown}")
+    blanks = sum(
+        ones_of(cells if keep.size == 0 else cells & keep)
+        for chunk, keep in zip(chunks, keeps, strict=True)
+        for cells in chunk.blank.values()
+    )
+    if blanks:
+        notices.append(f"{blanks:,} blank cells of players are read as no")
+    without = 0 if outcome.ignored is None else int(np.count_nonzero(outcome.ignored))
+    if plan.amount == "order_value" and outcome.value is not None and (outcome.value < 0).any():
+        notices.append(f"{int(np.count_nonzero(outcome.value < 0)):,} negative values (refunds) are kept")
+    return Sessions(
+        players=tuple(names),
+        rows=rows,
+        bits=tuple(bits),
+        offsets=None,
+        items=None,
+        converted=outcome.converted,
+        value=outcome.value,
+        value_is_target=plan.value_is_target,
+        weight=outcome.weight,
+        user_hash=outcome.user_hash,
+        report=replace(
+            report,
+            blank_flags=blanks,
+            values_without_conversion=without,
+            notices=tuple(dict.fromkeys(notices)),
+        ),
+    )
+
+
+def pack(flags: NDArray[np.bool_]) -> Bits:
+    """Booleans as bits, little end first."""
+    return np.packbits(flags, bitorder="little")
+
+
+@kernel
+def append_bits(bits: Bits, rows: int, keep: Bits, out: Bits, at: int) -> int:
+    """Append the first `rows` bits of `bits` (those that `keep` holds, all where it is empty) at bit `at` of `out`.
+
+    `out` is 0 from bit `at` on and holds one byte more than its bits need. Returns the bit after the last one.
+    """
+    place = at >> 3
+    shift = np.uint8(at & 7)
+    if keep.size == 0:
+        for byte in bits:
+            out[place] |= byte << shift
+            # Two shifts, since one by all eight places (shift = 0) is not defined.
+            out[place + 1] |= (byte >> (np.uint8(7) - shift)) >> np.uint8(1)
+            place += 1
+        return at + rows
+    for i in range(bits.size):
+        byte = bits[i]
+        mask = keep[i]
+        while mask:
+            low = mask & (~mask + np.uint8(1))
+            if byte & low:
+                out[at >> 3] |= np.uint8(1) << np.uint8(at & 7)
+            at += 1
+            mask ^= low
+    return at

@@ -1,0 +1,144 @@
+"""`read_sessions`: from any source to sessions in one call."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from touchworth.errors import RequestError, not_one_of
+from touchworth.journeys.read import Watch
+from touchworth.sources.records import Sessions
+
+__all__ = ["read_sessions"]
+
+Stage = Callable[[str, float], None]
+SHAPES = ("sessions", "long", "transactions")
+# Options that have a meaning for some shapes only, as flags.
+ONLY = {
+    "long": ("session", "feature", "outcomes"),
+    "transactions": ("target_item",),
+}
+NOT_TRANSACTIONS = ("target", "value", "order_value", "user", "weight", "where", "table", "query")
+
+
+def read_sessions(
+    source: Any,
+    *,
+    target: str | None = None,
+    players: Sequence[str] | None = None,
+    value: str | None = None,
+    order_value: str | None = None,
+    user: str | None = None,
+    weight: str | None = None,
+    shape: str | None = None,
+    session: str | None = None,
+    feature: str | None = None,
+    outcomes: Any = None,
+    target_item: str | None = None,
+    where: Mapping[str, str] | None = None,
+    max_rejects: float = 0.01,
+    rejects: str | Path | None = None,
+    force: bool = False,
+    table: str | None = None,
+    query: str | None = None,
+    threads: int = 2,
+    memory: str | None = None,
+    temp: str | Path | None = None,
+    progress: Stage | None = None,
+) -> Sessions:
+    """Read sessions: which players each one holds, and what came of it.
+
+    Parameters
+    ----------
+    source, where, max_rejects, rejects, force, table, query, threads, memory, temp, progress
+        As in `read_events`.
+    target
+        Column that tells who converted (0 and 1, yes and no, true and false), or a column of numbers, which are then
+        y; a binary column named such as ``converted`` is detected.
+    players
+        Wide tables: columns of 0 and 1 (or yes and no, true and false; blank is no); all binary ones where not given.
+        Else the only features or ids that are players.
+    value
+        Column of numbers that becomes y; the target only tells who converted.
+    order_value
+        Column of the values of conversions; y stays the conversion.
+    user
+        Column of the user's id: errors are then clustered by user.
+    weight
+        Column that says how many sessions a row stands for.
+    shape
+        ``sessions`` (wide: one row a session, one column a player), ``long`` (one row for each player that a session
+        holds), ``transactions`` (text: one line a session, ids separated by blanks or commas); detected where not
+        given: long needs `session` and `feature`.
+    session, feature
+        Long: columns of the session's id and of what it holds.
+    outcomes
+        Long: a table of its own with the column `session`, the target, value, user and weight, one row a session
+        (any source); without it they stand beside the pairs.
+    target_item
+        Transactions: sessions that hold this id converted; without it nothing tells who did.
+
+    Returns
+    -------
+    Sessions
+        Immutable; players as bits (wide) or as lists, outcomes, and a report of what was read and rejected.
+
+    Raises
+    ------
+    RequestError, DataError
+        With one sentence: what was wrong, the value seen, what would be right.
+    """
+    given = {
+        "target": target, "value": value, "order_value": order_value, "user": user, "weight": weight, "where": where,
+        "table": table, "query": query, "session": session, "feature": feature, "outcomes": outcomes,
+        "target_item": target_item,
+    }  # fmt: skip
+    shape = settle_shape(source, shape, given)
+    watch = Watch(progress)
+    common: dict[str, Any] = {"players": players, "max_rejects": max_rejects, "rejects": rejects, "force": force}
+    limits: dict[str, Any] = {"table": table, "query": query, "threads": threads, "memory": memory, "temp": temp}
+    columns: dict[str, Any] = {
+        "target": target,
+        "value": value,
+        "order_value": order_value,
+        "user": user,
+        "weight": weight,
+    }
+    if shape == "transactions":
+        from touchworth.sources.transactions import load_transactions
+
+        sessions = load_transactions(source, target_item=target_item, **common)
+    elif shape == "long":
+        from touchworth.sources.long import load_long
+
+        sessions = load_long(
+            source, session=session or "", feature=feature or "", outcomes=outcomes, where=where,
+            **columns, **common, **limits,
+        )  # fmt: skip
+    else:
+        from touchworth.sources.sessions import load_sessions
+
+        sessions = load_sessions(source, where=where, **columns, **common, **limits)
+    watch.stage("read and encode")
+    return sessions
+
+
+def settle_shape(source: Any, shape: str | None, given: Mapping[str, Any]) -> str:
+    """The shape asked for or detected; options that have no meaning for it are refused."""
+    from touchworth.sources.columns import are_transactions
+
+    if shape not in (None, *SHAPES):
+        raise not_one_of("--shape", shape, SHAPES)
+    if shape is None:
+        named = [one for one, options in ONLY.items() if any(given[name] is not None for name in options)]
+        if not named and not any(given[name] is not None for name in NOT_TRANSACTIONS) and are_transactions(source):
+            named = ["transactions"]
+        shape = named[0] if named else "sessions"
+    useless = [name for one, options in ONLY.items() if one != shape for name in options]
+    if shape == "transactions":
+        useless += NOT_TRANSACTIONS
+    for name in useless:
+        if given[name]:
+            raise RequestError(
+                f"--{name.replace('_', '-')} has no meaning for the shape {shape}; leave it out or give --shape"
+            )
+    return shape
