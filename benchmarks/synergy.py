@@ -109,9 +109,7 @@ def against_pandas(rows: int, runs: int) -> None:
     times = medians({"ours": lambda: synergies(sessions, **options), "pandas": pandas_way}, runs)
     ours = times["ours"]
     wall, cpu = (seconds * len(candidates) / len(chosen) for seconds in times["pandas"])
-    print(
-        f"\n{rows:,} sessions x 20 players, size 5, support 0.1 %: {retained:,} of {len(candidates):,} coalitions"
-    )
+    print(f"\n{rows:,} sessions x 20 players, size 5, support 0.1 %: {retained:,} of {len(candidates):,} coalitions")
     print(f"  synergies(), in memory to finished table    wall {ours[0]:8.3f} s   CPU {ours[1]:8.3f} s")
     print(
         f"  a mask for each coalition in pandas         wall {wall:8.1f} s   CPU {cpu:8.1f} s   (supports and means "

@@ -34,9 +34,7 @@ def test_fronts_as_by_peeling(points):
     layer = 1
     while left:
         front = [
-            i
-            for i, (a, b) in left.items()
-            if not any(c >= a and d >= b and (c, d) != (a, b) for c, d in left.values())
+            i for i, (a, b) in left.items() if not any(c >= a and d >= b and (c, d) != (a, b) for c, d in left.values())
         ]
         expected |= dict.fromkeys(front, layer)
         for i in front:
