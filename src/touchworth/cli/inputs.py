@@ -17,6 +17,7 @@ EVENTS_ONLY = (
     "user", "time", "channel", "conversion", "cost", "sequence", "conversions_file", "conversion_user",
     "conversion_time", "conversion_value", "strip_prefix", "missing_channel", "date_order", "since", "until", "by",
 )  # fmt: skip
+ENGINES = ("local", "partitions")
 PATHS_ONLY = ("path", "conversions", "nulls", "delimiter")
 
 
@@ -30,9 +31,9 @@ def thread_count(common: Common) -> int:
 
 
 def check_common(common: Common) -> None:
-    """Refuse what no engine of this version does."""
-    if common.engine not in ("local", "duckdb"):
-        raise not_one_of("--engine", common.engine, ("local",))
+    """Refuse what no engine does."""
+    if common.engine not in ENGINES:
+        raise not_one_of("--engine", common.engine, ENGINES)
 
 
 def read_journeys(given: JourneyInput, common: Common, console: Console) -> "AnyJourneys | GroupedJourneys":
@@ -107,6 +108,7 @@ def read_journeys(given: JourneyInput, common: Common, console: Console) -> "Any
             since=given.since,
             until=given.until,
             delimiter=given.delimiter,
+            engine=common.engine,
             **shared,
         )
     else:
