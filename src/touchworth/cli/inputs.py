@@ -17,6 +17,7 @@ EVENTS_ONLY = (
     "user", "time", "channel", "conversion", "cost", "sequence", "conversions_file", "conversion_user",
     "conversion_time", "conversion_value", "strip_prefix", "missing_channel", "date_order", "since", "until", "by",
 )  # fmt: skip
+ENGINES = ("local", "partitions")
 PATHS_ONLY = ("path", "conversions", "nulls", "delimiter")
 JOURNEY_SHAPES = ("events", "touches", "paths")
 OUTCOME = ("target", "player", "value", "order_value", "user", "weight")
@@ -40,9 +41,9 @@ def thread_count(common: Common) -> int:
 
 
 def check_common(common: Common) -> None:
-    """Refuse what no engine of this version does."""
-    if common.engine not in ("local", "duckdb"):
-        raise not_one_of("--engine", common.engine, ("local",))
+    """Refuse what no engine does."""
+    if common.engine not in ENGINES:
+        raise not_one_of("--engine", common.engine, ENGINES)
 
 
 def settle_shape(given: JourneyInput, columns: SessionColumns = NO_COLUMNS) -> str:
@@ -165,6 +166,7 @@ def read_journeys(
             since=given.since,
             until=given.until,
             delimiter=given.delimiter,
+            engine=common.engine,
             **shared,
         )
     else:

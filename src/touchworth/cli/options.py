@@ -119,9 +119,13 @@ class Common:
     output: Annotated[File, flag("-o --output", "FILE", "Write the table here; the extension is the format.")] = None
     format: Annotated[Text, flag("--format", "NAME", "csv, json, jsonl, parquet or arrow (output only).")] = None
     force: Annotated[bool, flag("--force", None, "Replace existing output files.")] = False
-    engine: Annotated[str, flag("--engine", "local", "Where the work is done.")] = "local"
-    memory: Annotated[Text, flag("--memory", "SIZE", "Memory limit of the scan, such as 2GB.")] = None
-    temp: Annotated[File, flag("--temp", "DIR", "Folder for what the scan spills.")] = None
+    engine: Annotated[
+        str, flag("--engine", "NAME", "local (on disk beyond --memory) or partitions (always on disk).")
+    ] = "local"
+    memory: Annotated[Text, flag("--memory", "SIZE", "Memory to keep inside, such as 2GB [70 % of what is free].")] = (
+        None
+    )
+    temp: Annotated[File, flag("--temp", "DIR", "Folder for temporary files.")] = None
     threads: Annotated[int | None, flag("--threads", "N", "Threads [all cores].")] = None
     seed: Annotated[int, flag("--seed", "N", "Seed of everything random.")] = 0
     config: Annotated[

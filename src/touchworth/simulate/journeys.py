@@ -272,7 +272,7 @@ class JourneyRun:
         # Given the touches the direct effect is exact; what steering adds is simulated, user by user.
         variance = np.zeros(len(self.names))
         for part, law in zip(runs, self.laws, strict=True):
-            if law.steered and part.users > 1:
+            if law.steers.any() and part.users > 1:
                 added = part.effect[1, 0] - part.effect[0, 0]
                 spread = np.maximum(part.steered_squares - added**2 / part.users, 0.0)
                 variance += spread * part.users / (part.users - 1)
@@ -358,7 +358,7 @@ def law_of(spec: JourneySpec, names: tuple[str, ...]) -> Law:
     return Law(
         poisson=poisson_law(spec.touches),
         cumulative=cumulative,
-        steered=bool((cumulative != cumulative[0]).any()),
+        steers=(cumulative[1:] != cumulative[0]).any(axis=1),
         strength=strength,
         pair=pair,
         organic=float(spec.organic),

@@ -87,7 +87,7 @@ def truth_of(law: Law, walked: Walked, users: int, *, reassigned: bool, enumerat
         np.zeros((2, 2)),
     )
     measure(
-        walked.channel, walked.time, walked.start, walked.owner, walked.factor, walked.key, law.cumulative, law.steered,
+        walked.channel, walked.time, walked.start, walked.owner, walked.factor, walked.key, law.cumulative, law.steers,
         law.strength, law.pair, law.organic, law.half_life, law.mean_value, law.idle_value, reassigned, enumerated,
         effect, squares, variance, ends,
     )  # fmt: skip
@@ -189,7 +189,7 @@ def measure(
     factor: NDArray[np.float64],
     key: NDArray[np.uint64],
     cumulative: NDArray[np.float64],
-    steered: bool,
+    steers: NDArray[np.bool_],
     strength: NDArray[np.float64],
     pair: NDArray[np.float64],
     organic: float,
@@ -219,6 +219,7 @@ def measure(
     table = np.empty((2, 1))
     sizes = np.zeros(1, np.int8)
     paired = pair.size > 0
+    any_steers = steers.any()
     for j in range(start.size - 1):
         begin, end = start[j], start[j + 1]
         decision = time[end - 1]
@@ -271,7 +272,7 @@ def measure(
                 rest_worth = mean_value[own[k - 1]] if k > 0 else idle
             effect[0, 0, own[k]] += whole - rest
             effect[0, 1, own[k]] += whole * worth - rest * rest_worth
-            if not steered:
+            if not steers[own[k]]:
                 effect[1, 0, own[k]] += whole - rest
                 effect[1, 1, own[k]] += whole * worth - rest * rest_worth
             else:
@@ -315,7 +316,7 @@ def measure(
                 effect[2, 0, own[k]] += found[0, k]
                 effect[2, 1, own[k]] += found[1, k]
                 shapley_variance[own[k]] += variance[k]
-        if steered and (j + 2 == start.size or owner[j + 1] != owner[j]):
+        if any_steers and (j + 2 == start.size or owner[j + 1] != owner[j]):
             for c in range(count):
                 steered_squares[c] += user_steered[c] * user_steered[c]
                 user_steered[c] = 0.0

@@ -28,8 +28,8 @@ class Law:
     cumulative
         float64 (k + 1, k): cumulative probabilities of a touch's channel; row 0 for a touch that nothing steers, row
         1 + c after a touch of channel c.
-    steered
-        Whether any of the rows differs from row 0.
+    steers
+        bool (k,): whether the row of a channel differs from row 0.
     strength
         float64 (k,): what a touch adds to the conversion probability.
     pair
@@ -52,7 +52,7 @@ class Law:
 
     poisson: NDArray[np.float64]
     cumulative: NDArray[np.float64]
-    steered: bool
+    steers: NDArray[np.bool_]
     strength: NDArray[np.float64]
     pair: NDArray[np.float64]
     organic: float

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from touchworth.errors import DataError
 from touchworth.kernels import kernel
 from touchworth.output import TemporaryFolder
-from touchworth.sources.encode import Interner
+from touchworth.sources.encode import Interner, compact
 from touchworth.sources.records import Dimension, Events, ReadReport
 
 __all__ = ["PartitionedDimension", "PartitionedEvents", "Rows", "Run", "Spill", "partition_of"]
@@ -129,20 +129,18 @@ class Spill:
         DataError
             The disk is full or cannot be written to.
         """
-        used = np.zeros(len(rows.ids), np.bool_)
-        used[rows.user] = True
-        users = np.flatnonzero(used)
-        part = partition_of(rows.hashes, self.partitions)
-        order, user_ends = group_stably(part[users], self.partitions)
-        users = users[order]
-        local = np.empty(len(rows.ids), np.int32)
-        local[users] = np.arange(users.size) - np.repeat(user_ends[:-1], np.diff(user_ends))
-        row_order, row_ends = group_stably(part[rows.user], self.partitions)
+        # Rejected rows leave ids behind that no row has.
+        user, used = compact(rows.user, len(rows.ids))
+        part = partition_of(rows.hashes[used], self.partitions)
+        order, user_ends = group_stably(part, self.partitions)
+        local = np.empty(used.size, np.int32)
+        local[order] = np.arange(used.size) - np.repeat(user_ends[:-1], np.diff(user_ends))
+        row_order, row_ends = group_stably(part[user], self.partitions)
         columns: dict[str, NDArray[Any]] = {
-            "user": local[rows.user], "time": rows.time, "channel": rows.channel, "converts": rows.converts,
+            "user": local[user], "time": rows.time, "channel": rows.channel, "converts": rows.converts,
         }  # fmt: skip
         table = {name: column[row_order] for name, column in (columns | rows.optional).items()}
-        ids = rows.ids.take(pa.array(users))
+        ids = rows.ids.take(pa.array(used[order]))
         place = self.folder.path / f"run-{self._made}"
         self._made += 1
         try:

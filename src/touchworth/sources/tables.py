@@ -264,7 +264,8 @@ class Tables:
                 yield from reader
         except duckdb.InterruptException as error:
             raise KeyboardInterrupt from error
-        except (duckdb.Error, pa.ArrowException) as error:
+        # What breaks in the middle of a stream comes through Arrow, some of it as an error of the system.
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
             about_text = isinstance(error, duckdb.InvalidInputException) or "CSV" in str(error)
             if part.layout is not None and not part.alone and about_text:
                 raise BrokenTextError from error
