@@ -78,6 +78,28 @@ def test_conversions_apart_may_lack_the_column(tmp_path):
     assert met(found) == [["device=phone"]]
 
 
+@pytest.mark.parametrize("by", [None, "land"])
+def test_partitions_of_users_meet_the_same_players(tmp_path, by):
+    rows = [f"u{i % 97},2026-01-{1 + i % 28:02},{'abc'[i % 3]},{i % 5 == 0:d},d{i % 4},{'de' if i % 7 else ''}\n"
+            for i in range(1000)]  # fmt: skip
+    text = "user,time,channel,conversion,device,land\n" + "".join(rows)
+    held = journeys_of(tmp_path, text, dimensions=["device", "land"], by=by)
+    parted = journeys_of(tmp_path, text, dimensions=["device", "land"], by=by, engine="partitions")
+    pairs = [(held, parted)] if by is None else [(held.groups[name], parted.groups[name]) for name in held.groups]
+    for whole, some in pairs:
+        found = {}
+        for part in some.parts():
+            assert part.dimensions.players == whole.dimensions.players
+            for i, names in enumerate(met(part)):
+                key = part.users.ids[part.users.of_journey[i]].as_py(), int(part.closing_time[i])
+                found.setdefault(key, []).append(sorted(names))
+        expected = {}
+        for i, names in enumerate(met(whole)):
+            key = whole.users.ids[whole.users.of_journey[i]].as_py(), int(whole.closing_time[i])
+            expected.setdefault(key, []).append(sorted(names))
+        assert found == expected
+
+
 def test_bad_dimensions(tmp_path):
     with pytest.raises(
         RequestError, match=r"column 'devise' for --dimension is not in the input; did you mean 'device'"

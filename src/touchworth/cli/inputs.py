@@ -51,14 +51,13 @@ def settle_shape(given: JourneyInput, columns: SessionColumns = NO_COLUMNS) -> s
     from touchworth.sources.columns import detect_shape
 
     names = ("path", "conversions", "nulls", "user", "time", "channel")
-    own = ("target", "order_value", "weight", "session", "feature", "target_item", "coalition")
+    own = ("target", "player", "order_value", "weight", "session", "feature", "outcomes", "target_item", "coalition")
     return detect_shape(
         given.source,
         shape=given.shape,
         conversions_source=given.conversions_file,
         table=given.table,
         query=given.query,
-        player=next(iter(columns.player or ()), None),
         **{name: getattr(given, name) for name in names},
         **{name: getattr(columns, name) for name in own},
     )

@@ -63,8 +63,8 @@ def validate(source: Any, *, shape: str | None = None, max_rejects: float = 0.01
         conversions_source=options.get("conversions_source"),
         table=options.get("table"),
         query=options.get("query"),
-        player="players" if options.get("players") else None,
-        **{name: value for name, value in options.items() if isinstance(value, str) and name not in ("table", "query")},
+        player=options.get("players"),
+        **{name: value for name, value in options.items() if name not in ("conversions_source", "table", "query")},
     )
     return validation_of(read_leniently(source, shape, max_rejects, options), max_rejects)
 

@@ -288,7 +288,7 @@ def detect_shape(
     conversions_source: Any = None,
     table: str | None = None,
     query: str | None = None,
-    **named: str | None,
+    **named: object,
 ) -> str:
     """Tell the shapes of input apart: one of `SHAPES`.
 
@@ -322,13 +322,13 @@ def detect_shape(
         return shape_of(tables, named)
 
 
-def named_shape(named: Mapping[str, str | None]) -> str | None:
+def named_shape(named: Mapping[str, object]) -> str | None:
     """The shape that the named columns belong to, None where they do not tell."""
     for shape, roles in (
         ("game", ("coalition",)),
-        ("long", ("session", "feature")),
+        ("long", ("session", "feature", "outcomes")),
         ("transactions", ("target_item",)),
-        ("sessions", ("target", "player", "order_value", "weight")),
+        ("sessions", ("target", "order_value", "weight", "player")),
         ("paths", ("path", "conversions", "nulls")),
         ("events", ("user", "time", "channel")),
     ):
@@ -337,7 +337,7 @@ def named_shape(named: Mapping[str, str | None]) -> str | None:
     return None
 
 
-def shape_of(tables: Tables, named: Mapping[str, str | None]) -> str:
+def shape_of(tables: Tables, named: Mapping[str, object]) -> str:
     """Shape of opened tables; see `detect_shape`."""
     told = named_shape(named)
     if told is not None:
