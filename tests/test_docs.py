@@ -10,7 +10,8 @@ from touchworth.cli.main import run
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
-    "", "demo", "attribute", "paths", "synergy", "simulate", "simulate sessions", "simulate journeys", "score", "validate",
+    "", "demo", "attribute", "paths", "synergy", "simulate", "simulate sessions", "simulate journeys", "score",
+    "validate",
 )  # fmt: skip
 
 
