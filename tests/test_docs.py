@@ -9,7 +9,7 @@ import pytest
 from touchworth.cli.main import run
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("", "demo", "attribute", "paths", "validate")
+COMMANDS = ("", "demo", "attribute", "paths", "validate", "app")
 
 
 @pytest.fixture

@@ -1,0 +1,158 @@
+"""What the pages share: the session, plots, tables, downloads, waiting, and texts shown literally."""
+
+import io
+import string
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+
+from touchworth.app.session import Session
+from touchworth.errors import TouchworthError
+from touchworth.render.palette import CONFIG
+
+__all__ = ["attempt", "chart", "downloads", "grid", "literal", "number", "paths_allowed", "session", "theme", "waiting"]
+
+PUNCTUATION = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
+WHOLE, PERCENT, POINTS = "localized", "percent", "%+.2f"
+
+
+@st.cache_resource(scope="session", on_release=lambda lease: lease.leave(), show_spinner=False)
+def lease() -> Session:
+    """The session as Streamlit lends it to this browser: released when the browser is gone."""
+    found = st.session_state.get("session")
+    return found if isinstance(found, Session) else Session()
+
+
+def session() -> Session:
+    """The session of this browser."""
+    if "session" not in st.session_state:
+        st.session_state["session"] = lease()
+    found: Session = st.session_state["session"]
+    lease()
+    found.stay()
+    return found
+
+
+def paths_allowed() -> bool:
+    """Whether files of this machine may be named: only when no other machine can reach the app."""
+    return st.config.get_option("server.address") in ("127.0.0.1", "localhost", "::1")
+
+
+def theme() -> str:
+    """Theme of plots: that of the page."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def literal(text: str) -> str:
+    """A text from data, shown as it is: no markup, link, picture, formula or icon."""
+    return " ".join(text.split()).translate(PUNCTUATION)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for a metric."""
+    from touchworth.results import round_for_people
+
+    return "–" if value is None else round_for_people(value, digits)
+
+
+def attempt(action: Callable[[], Any]) -> Any:
+    """Do something small; what is wrong is shown as its sentence (None then)."""
+    try:
+        return action()
+    except TouchworthError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return None
+
+
+def chart(figure: Any, name: str, alt: str) -> None:
+    """A plot over the whole width, in its own colours."""
+    st.plotly_chart(figure, theme=None, key=f"chart_{name}", config=CONFIG, width="stretch", alt=alt)
+
+
+def waiting(slot: str) -> bool:
+    """Show the work of a page while it runs, and what became of it; returns whether it still runs."""
+    job = session().jobs.get(slot)
+    if job is None:
+        return False
+    if job.error:
+        st.error(literal(job.error), icon=":material/error:")
+        return False
+    if job.cancelled:
+        st.info(f"Cancelled: {job.name}. Nothing was changed.", icon=":material/cancel:")
+        return False
+    if job.ended:
+        return False
+
+    @st.fragment(run_every=0.4)
+    def panel() -> None:
+        if not job.running:
+            st.rerun()
+        with st.container(border=True):
+            left, right = st.columns([5, 1], vertical_alignment="center")
+            text = f"{job.name}: {job.phase} · {job.seconds:.0f} s"
+            if job.seconds > 3 and job.share == 0:
+                text += " · the first run of all compiles its kernels, which takes up to a minute"
+            left.progress(job.share, text=text)
+            if right.button("Cancel", key=f"cancel_{slot}", icon=":material/stop_circle:", width="stretch"):
+                job.cancel()
+                st.rerun()
+
+    panel()
+    return True
+
+
+def grid(table: pa.Table, key: str, *, formats: dict[str, tuple[str, str]], height: int = 360, **more: Any) -> Any:
+    """A table with readable headers and rounded numbers.
+
+    `formats` gives column -> (header, format): localized, percent, a printf format, or "" for texts.
+    """
+    config: dict[str, Any] = {}
+    for name in table.column_names:
+        title, form = formats.get(name, (name.replace("_", " "), ""))
+        if pa.types.is_boolean(table.schema.field(name).type):
+            config[name] = st.column_config.CheckboxColumn(title)
+        elif form:
+            config[name] = st.column_config.NumberColumn(title, format=form)
+        else:
+            config[name] = st.column_config.Column(title)
+    return st.dataframe(table, key=key, hide_index=True, column_config=config, height=height, **more)
+
+
+def as_bytes(table: pa.Table, kind: str) -> Callable[[], bytes]:
+    """Content of a download, made when it is asked for; a pickle is only ever written."""
+
+    def make() -> bytes:
+        if kind == "pickle":
+            out = io.BytesIO()
+            table.to_pandas().to_pickle(out)
+            return out.getvalue()
+        with tempfile.TemporaryDirectory(prefix="touchworth-app-") as folder:
+            from touchworth.output import write_table
+
+            path = Path(folder) / f"table.{kind}"
+            write_table(table, path)
+            return path.read_bytes()
+
+    return make
+
+
+MIMES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet", "pickle": "application/octet-stream"}
+
+
+def downloads(table: pa.Table, name: str, kinds: Sequence[str] = ("csv", "parquet"), key: str = "") -> None:
+    """Buttons that download a table, all its rows and columns."""
+    with st.container(horizontal=True):
+        for kind in kinds:
+            st.download_button(
+                f"Download {name} ({'pickle' if kind == 'pickle' else kind.upper() if kind == 'csv' else 'Parquet'})",
+                as_bytes(table, kind),
+                file_name=f"{name.replace(' ', '_')}.{'pkl' if kind == 'pickle' else kind}",
+                mime=MIMES[kind],
+                key=f"download_{key or name}_{kind}",
+                icon=":material/download:",
+                on_click="ignore",
+            )

@@ -1,0 +1,50 @@
+"""Parts of result tables: the coalitions that a reader asked for."""
+
+from collections.abc import Collection
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from touchworth.games.game import DELIMITER
+
+__all__ = ["filter_coalitions"]
+
+
+def filter_coalitions(
+    table: pa.Table,
+    *,
+    sizes: Collection[int] | None = None,
+    contains: Collection[str] = (),
+    excludes: Collection[str] = (),
+    largest_q: float | None = None,
+    low_evidence: bool = True,
+) -> pa.Table:
+    """Rows of the coalition table, in its order.
+
+    Parameters
+    ----------
+    sizes
+        Numbers of players; all if None.
+    contains, excludes
+        Players that every coalition must, or must not, hold.
+    largest_q
+        Rows with a larger (or no) q-value are left out.
+    low_evidence
+        Whether rows of low evidence stay.
+    """
+    keep: Any = pa.array([True] * len(table)) if len(table) < 1 else pc.is_valid(table["coalition"])
+    if sizes is not None:
+        keep = pc.and_(keep, pc.is_in(table["size"], pa.array(sorted(sizes), table["size"].type)))
+    if contains or excludes:
+        # Names are compared whole: " & " stands around every member.
+        framed = pc.binary_join_element_wise(DELIMITER, table["coalition"], DELIMITER, "")
+        for name in contains:
+            keep = pc.and_(keep, pc.match_substring(framed, f"{DELIMITER}{name}{DELIMITER}"))
+        for name in excludes:
+            keep = pc.and_(keep, pc.invert(pc.match_substring(framed, f"{DELIMITER}{name}{DELIMITER}")))
+    if largest_q is not None:
+        keep = pc.and_(keep, pc.fill_null(pc.less_equal(table["q_value"], largest_q), False))
+    if not low_evidence:
+        keep = pc.and_(keep, pc.invert(pc.fill_null(table["low_evidence"], False)))
+    return table.filter(keep)
