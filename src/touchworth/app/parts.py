@@ -1,6 +1,7 @@
 """What the pages share: the session, plots, tables, downloads, waiting, and texts shown literally."""
 
 import io
+import os
 import string
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,7 +15,19 @@ from touchworth.app.session import Session
 from touchworth.errors import TouchworthError
 from touchworth.render.palette import CONFIG
 
-__all__ = ["attempt", "chart", "downloads", "grid", "literal", "number", "paths_allowed", "session", "theme", "waiting"]
+__all__ = [
+    "attempt",
+    "chart",
+    "downloads",
+    "grid",
+    "literal",
+    "number",
+    "paths_allowed",
+    "session",
+    "theme",
+    "threads",
+    "waiting",
+]
 
 PUNCTUATION = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
 WHOLE, PERCENT, POINTS = "localized", "percent", "%+.2f"
@@ -45,6 +58,11 @@ def paths_allowed() -> bool:
 def theme() -> str:
     """Theme of plots: that of the page."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def threads() -> int:
+    """Threads for kernels: all cores of this process. They hold no lock that a page needs."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def literal(text: str) -> str:

@@ -75,13 +75,14 @@ class Session:
         self.jobs: dict[str, Job] = {}
         self.results: OrderedDict[str, Any] = OrderedDict()
         self.shown: dict[str, str] = {}
+        self.basis: dict[str, str] = {}
         self._timer: threading.Timer | None = None
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
-    def run(self, slot: str, name: str, key: str, work: Callable[[Tell], Any]) -> None:
+    def run(self, slot: str, name: str, key: str, work: Callable[[Tell], Any], basis: str = "") -> None:
         """Start work for a page, unless its result is there already; an earlier job of the page is cancelled.
 
-        The result is kept under `key`, and `slot` shows it from then on.
+        The result is kept under `key`, and `slot` shows it from then on; `basis` is the fingerprint of its data.
         """
         earlier = self.jobs.pop(slot, None)
         if earlier is not None:
@@ -90,6 +91,7 @@ class Session:
             self.results.move_to_end(key)
             self.shown[slot] = key
             return
+        self.basis[key] = basis
 
         def keep(result: Any) -> None:
             self.results[key] = result
@@ -97,11 +99,14 @@ class Session:
             while len(self.results) > MOST_RESULTS:
                 self.results.popitem(last=False)
 
-        self.jobs[slot] = Job(name, work, keep).start()
+        self.jobs[slot] = Job(name, work, keep, key).start()
 
-    def result(self, slot: str) -> Any:
-        """What a page shows, or None."""
-        return self.results.get(self.shown.get(slot, ""))
+    def result(self, slot: str, basis: str | None = None) -> Any:
+        """What a page shows, or None; with `basis` only if it was made of these data."""
+        key = self.shown.get(slot, "")
+        if basis is not None and self.basis.get(key) != basis:
+            return None
+        return self.results.get(key)
 
     def forget(self, *slots: str) -> None:
         """Show nothing in these pages any more, and stop what they wait for."""

@@ -30,10 +30,13 @@ class Job:
         moves the progress bar and is where a cancelled job stops.
     done
         Called with the result, on the thread of the work, unless the job was cancelled.
+    key
+        Of the result that it works for.
     """
 
-    def __init__(self, name: str, work: Callable[[Tell], Any], done: Callable[[Any], None]) -> None:
+    def __init__(self, name: str, work: Callable[[Tell], Any], done: Callable[[Any], None], key: str = "") -> None:
         self.name = name
+        self.key = key
         self.phase = "starting"
         self.share = 0.0
         self.error = ""
