@@ -74,7 +74,26 @@ def number(value: float | None, digits: int = 4) -> str:
     """A number for a metric."""
     from touchworth.results import round_for_people
 
-    return "–" if value is None else round_for_people(value, digits)
+    if value is None:
+        return "–"
+    return round_for_people(int(value) if value == int(value) else value, digits)
+
+
+def no_data(text: str, link: str) -> None:
+    """What a page without data says: how to get there, or that they are on their way."""
+    if waiting("data"):
+        return
+    st.info(text, icon=":material/info:")
+    st.page_link("views/data.py", label=f"**{link}**", icon=":material/arrow_forward:")
+
+
+def notices(texts: Sequence[str]) -> None:
+    """Notes of the library about the data, folded away where there are several."""
+    if len(texts) == 1:
+        st.info(literal(texts[0]), icon=":material/info:")
+    elif texts:
+        with st.expander(f"{len(texts)} notes about these data", icon=":material/info:"):
+            st.markdown("\n".join(f"- {literal(text)}" for text in texts))
 
 
 def attempt(action: Callable[[], Any]) -> Any:
@@ -91,11 +110,16 @@ def chart(figure: Any, name: str, alt: str) -> None:
     st.plotly_chart(figure, theme=None, key=f"chart_{name}", config=CONFIG, width="stretch", alt=alt)
 
 
-def waiting(slot: str) -> bool:
-    """Show the work of a page while it runs, and what became of it; returns whether it still runs."""
+def waiting(slot: str, *, quiet: bool = False) -> bool:
+    """Show the work of a page while it runs, and what became of it; returns whether it still runs.
+
+    With `quiet` one line is enough.
+    """
     job = session().jobs.get(slot)
     if job is None:
         return False
+    # Short work ends before the page needs to say that it runs.
+    job.thread.join(0.3)
     if job.error:
         st.error(literal(job.error), icon=":material/error:")
         return False
@@ -109,11 +133,14 @@ def waiting(slot: str) -> bool:
     def panel() -> None:
         if not job.running:
             st.rerun()
+        if quiet:
+            st.caption(f"{job.name} ...")
+            return
         with st.container(border=True):
             left, right = st.columns([5, 1], vertical_alignment="center")
             text = f"{job.name}: {job.phase} · {job.seconds:.0f} s"
             if job.seconds > 3 and job.share == 0:
-                text += " · the first run of all compiles its kernels, which takes up to a minute"
+                text += " · a first run compiles kernels, which takes up to a minute"
             left.progress(job.share, text=text)
             if right.button("Cancel", key=f"cancel_{slot}", icon=":material/stop_circle:", width="stretch"):
                 job.cancel()

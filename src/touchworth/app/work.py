@@ -95,6 +95,7 @@ class Job:
         except BaseException as error:  # noqa: BLE001 - a thread has nobody above it; the page tells the user
             if not self._stop.is_set():
                 traceback.print_exc(file=sys.stderr)
-                self.error = f"something went wrong inside touchworth ({type(error).__name__}: {error}); the terminal shows where"
+                what = f"{type(error).__name__}: {error}"
+                self.error = f"something went wrong inside touchworth ({what}); the terminal shows where"
         finally:
             self.ended = True

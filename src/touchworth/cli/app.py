@@ -61,7 +61,10 @@ def server_arguments(port: int, host: str, upload_limit: int, *, browser: bool) 
         "client.showErrorLinks": "false",
         "theme.font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif",
         "theme.headingFontWeights": "[650, 600, 600]",
-        "theme.headingFontSizes": "['1.9rem', '1.4rem', '1.15rem']",
+        "theme.headingFontSizes": '["1.8rem", "1.35rem", "1.1rem"]',
+        "theme.metricValueFontSize": "1.6rem",
+        "theme.primaryColor": "#0072B2",
+        "theme.paddingTop": "0.5rem",
     }
     if not browser:
         options["server.headless"] = "true"

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from touchworth.games.game import DELIMITER
+from touchworth.render.units import unit_named
 
-__all__ = ["filter_coalitions"]
+__all__ = ["coalitions_for_people", "filter_coalitions"]
 
 
 def filter_coalitions(
@@ -48,3 +49,22 @@ def filter_coalitions(
     if not low_evidence:
         keep = pc.and_(keep, pc.invert(pc.fill_null(table["low_evidence"], False)))
     return table.filter(keep)
+
+
+def coalitions_for_people(table: pa.Table, scale: str = "rate") -> pa.Table:
+    """The columns that a reader sees first, in the units of the plots (percentage points and percent for rates).
+
+    Columns without any number are left out; thin evidence is a word.
+    """
+    dividend, value = unit_named(scale)
+    factors = {"rate": value.factor} | dict.fromkeys(("synergy", "ci_low", "ci_high", "contrast"), dividend.factor)
+    columns: dict[str, Any] = {}
+    for name in ("coalition", "size", "support", "rate", "synergy", "ci_low", "ci_high", "q_value", "contrast",
+                 "incremental_conversions", "incremental_value", "low_evidence"):  # fmt: skip
+        if name not in table.column_names or table[name].null_count == len(table):
+            continue
+        if name == "low_evidence":
+            columns["evidence"] = pc.if_else(pc.fill_null(table[name], False), "thin", "")
+        else:
+            columns[name] = pc.multiply(table[name], factors[name]) if factors.get(name, 1.0) != 1.0 else table[name]
+    return pa.table(columns)

@@ -77,12 +77,13 @@ def sureness(row: Mapping[str, Any], size: int) -> list[str]:
     if q is None:
         return []
     text = "below 0.001" if q < 0.001 else f"{q:.2g}"
+    clear = "of the findings at least this clear,"
     for limit, words in (
-        (0.01, "The evidence is strong: of the findings at least this clear, about 1 in 100 or fewer is expected to be false"),
-        (0.05, "The evidence is good: of the findings at least this clear, about 1 in 20 or fewer is expected to be false"),
-        (0.20, "The evidence is weak: of the findings at least this clear, up to 1 in 5 is expected to be false"),
+        (0.01, f"The evidence is strong: {clear} about 1 in 100 or fewer is expected to be false"),
+        (0.05, f"The evidence is good: {clear} about 1 in 20 or fewer is expected to be false"),
+        (0.20, f"The evidence is weak: {clear} up to 1 in 5 is expected to be false"),
         (9.00, "There is no evidence: it may well be chance"),
-    ):  # fmt: skip
+    ):
         if q <= limit:
             return [f"{words} (q {'is ' if q < 0.001 else '= '}{text})."]
     return []

@@ -5,7 +5,20 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from touchworth.app.parts import attempt, chart, downloads, grid, literal, number, session, theme, threads, waiting
+from touchworth.app.parts import (
+    attempt,
+    chart,
+    downloads,
+    grid,
+    literal,
+    no_data,
+    notices,
+    number,
+    session,
+    theme,
+    threads,
+    waiting,
+)
 from touchworth.app.session import Dataset, Session, fingerprint
 from touchworth.app.work import Tell
 from touchworth.attribution.credit import Credit
@@ -59,11 +72,11 @@ FORMATS = {
 
 def settings() -> tuple[list[str], dict[str, Any]]:
     """Models and their parameters."""
-    models = st.multiselect(
-        "Models", list(MODELS), list(DEFAULT_MODELS), key="models", persist_state="session",
-        help="Each divides the conversions among the touches of their journeys by another rule.",
-    )  # fmt: skip
-    with st.expander("More settings"):
+    with st.expander("Models and settings (every model, unless you take some out)"):
+        models = st.multiselect(
+            "Models", list(MODELS), list(DEFAULT_MODELS), key="models", persist_state="session",
+            help="Each divides the conversions among the touches of their journeys by another rule.",
+        )  # fmt: skip
         a, b, c, d = st.columns(4)
         order = a.number_input(
             "Order of the Markov chain",
@@ -123,7 +136,7 @@ def spend_grid(here: Session, data: Dataset, credit: Credit) -> Credit:
             },
         )
     rows = edited.to_pylist() if isinstance(edited, pa.Table) else edited.to_dict("records")
-    known = [row for row in rows if row["amount"] is not None and row["amount"] == row["amount"]]  # noqa: PLR0124
+    known = [row for row in rows if row["amount"] is not None and row["amount"] == row["amount"]]
     if not known:
         return credit
     spend, cpc = ({row["channel"]: row["amount"] for row in known if row["counted as"] == kind} for kind in KINDS)
@@ -181,7 +194,7 @@ def difference_tab(credit: Credit) -> None:
         chart(difference_bars(gap, one, other, theme=theme()), "difference", f"Shares of {one} minus {other}")
     segments = {segment for _, segment in credit.estimates}
     if "loyal" not in segments:
-        st.caption("To compare loyal with disloyal customers, set the number of touches under More settings.")
+        st.caption("To compare loyal with disloyal customers, set the number of touches under Models and settings.")
         return
     model = st.selectbox("Loyal against disloyal customers, by", models, key="loyal_model")
     gap = attempt(lambda: credit.difference(model, model, segment="loyal", other_segment="disloyal"))
@@ -197,23 +210,17 @@ def markov_tab(credit: Credit) -> None:
     found = credit.markov
     st.caption(
         f"Order {found.order}, {found.states:,} states; a journey converts with probability "
-        f"{found.conversion_probability:.3%}. Choose another order under More settings."
+        f"{found.conversion_probability:.3%}. Choose another order under Models and settings."
     )
-    left, right = st.columns(2)
-    with left:
-        chart(removal_bars(credit.removal, theme=theme()), "removal", "Removal effects by channel")
-    with right:
-        chart(
-            transition_map(found.transition_matrix(), theme=theme()), "transitions", "Transitions of the Markov chain"
-        )
+    chart(removal_bars(credit.removal, theme=theme()), "removal", "Removal effects by channel")
+    chart(transition_map(found.transition_matrix(), theme=theme()), "transitions", "Transitions of the Markov chain")
     downloads(credit.removal, "removal effects", ("csv",))
 
 
 def results(here: Session, data: Dataset, credit: Credit) -> None:
     """Everything that was computed."""
     figures(credit)
-    for text in credit.summary["notices"]:
-        st.info(literal(text), icon=":material/info:")
+    notices(credit.summary["notices"])
     paid = spend_grid(here, data, credit)
     known = list(dict.fromkeys(model for model, _ in credit.estimates))
     first = [model for model in known if model in FIRST_SHOWN] or known[:6]
@@ -249,22 +256,19 @@ def show() -> None:
     )
     data = here.data.get("journeys")
     if data is None:
-        st.info("There are no journeys yet.", icon=":material/info:")
-        st.page_link("views/data.py", label="**Choose or generate journeys**", icon=":material/arrow_forward:")
+        no_data("There are no journeys yet.", "Choose or generate journeys")
         return
     st.caption(literal(data.label))
     models, more = settings()
     if not models:
         st.info("Choose at least one model.", icon=":material/info:")
         return
-    busy = here.jobs.get("attribution")
-    if (busy is None or not busy.running) and st.button(
-        "Attribute credit", type="primary", icon=":material/bar_chart:"
-    ):
-        start(here, data, models, more)
-        st.rerun()
+    place = st.container()
     if waiting("attribution"):
         return
+    if place.button("Attribute credit", type="primary", icon=":material/bar_chart:"):
+        start(here, data, models, more)
+        st.rerun()
     credit = here.result("attribution", data.fingerprint)
     if credit is not None:
         st.divider()

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from touchworth.app.parts import attempt, downloads, grid, literal, number, paths_allowed, session, theme, waiting
+from touchworth.app.parts import attempt, downloads, grid, literal, notices, number, paths_allowed, session, waiting
 from touchworth.app.session import Dataset, Session, fingerprint, hash_file, keep_upload, preview, usable_path
 from touchworth.app.work import Tell
 
@@ -47,7 +47,8 @@ def read_dataset(
         "temp": folder, "rejects": rejects, "force": True, "progress": lambda stage, _: tell(f"{stage}: done"),
     }  # fmt: skip
     tell("reading the rows")
-    reader: Callable[..., Any] = {"sessions": read_sessions, "paths": read_paths}.get(shape, read_events)
+    readers: dict[str, Callable[..., Any]] = {"sessions": read_sessions, "paths": read_paths}
+    reader = readers.get(shape, read_events)
     loaded = reader(str(place), **options, **shared)
     return Dataset(
         kind="sessions" if shape == "sessions" else "journeys",
@@ -128,7 +129,8 @@ def generate_sessions(here: Session) -> None:
 def generate_journeys(here: Session) -> None:
     """Parameters of simulated journeys, the channels as an editable grid."""
     st.caption(
-        "Customers meet channels on their way; each touch adds to the chance to buy. What each channel truly adds is known."
+        "Customers meet channels on their way; each touch adds to the chance to buy. "
+        "What each channel truly adds is known."
     )
     a, b, c = st.columns(3)
     users = a.number_input("Users", 50, 10_000_000, 20_000, step=5_000, key="sim_users", persist_state="session")
@@ -288,8 +290,7 @@ def show_data(here: Session, data: Dataset) -> None:
     summary(data)
     rejected(data)
     report = data.loaded.report
-    for text in [*report.notices, *getattr(data.loaded, "notices", ())]:
-        st.info(literal(text), icon=":material/info:")
+    notices([*report.notices, *getattr(data.loaded, "notices", ())])
     target, text = (
         ("views/synergy.py", "Find synergies")
         if data.kind == "sessions"
@@ -328,9 +329,11 @@ def show() -> None:
         sources[2]: upload,
         sources[3]: local_file,
     }[source or sources[0]](here)
-    waiting("data")
+    busy = waiting("data")
     kinds = [kind for kind in ("sessions", "journeys") if kind in here.data]
     if not kinds:
+        if busy:
+            return
         st.divider()
         st.markdown(
             "**No data yet.** Generate sessions to find which channels and pages do more together than apart, or "
@@ -340,10 +343,11 @@ def show() -> None:
     st.divider()
     last = here.shown.get("data kind", kinds[-1])
     if len(kinds) > 1:
+        names = {"sessions": "The sessions", "journeys": "The journeys"}
         last = st.segmented_control(
             "Data to look at", kinds, default=last if last in kinds else kinds[0], key="data_kind", required=True,
-            format_func={"sessions": "The sessions", "journeys": "The journeys"}.__getitem__, label_visibility="collapsed",
-        ) or kinds[0]  # fmt: skip
+            format_func=names.__getitem__, label_visibility="collapsed",
+        )  # fmt: skip
     show_data(here, here.data[last])
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from touchworth.app.parts import chart, downloads, grid, literal, number, session, theme, waiting
+from touchworth.app.parts import chart, downloads, grid, literal, no_data, number, session, theme, waiting
 from touchworth.app.session import Dataset, Session, fingerprint
 from touchworth.app.work import Tell
 from touchworth.journeys.paths import Paths
@@ -74,20 +74,19 @@ def show() -> None:
     st.markdown("How customers come: their paths, how many touches and how many days they take.")
     data = here.data.get("journeys")
     if data is None:
-        st.info("There are no journeys yet.", icon=":material/info:")
-        st.page_link("views/data.py", label="**Choose or generate journeys**", icon=":material/arrow_forward:")
+        no_data("There are no journeys yet.", "Choose or generate journeys")
         return
     st.caption(literal(data.label))
     key = fingerprint("paths", data.fingerprint)
-    if here.shown.get("journeys") == key and here.result("journeys") is not None:
-        results(data, here.result("journeys"))
-        return
     job = here.jobs.get("journeys")
-    if job is None or job.key != key:
+    if here.shown.get("journeys") != key and (job is None or job.key != key):
         start(here, data)
-        if here.result("journeys") is not None:
-            st.rerun()
-    if not waiting("journeys") and st.button("Count the paths", type="primary", icon=":material/route:"):
+    if waiting("journeys"):
+        return
+    found = here.result("journeys") if here.shown.get("journeys") == key else None
+    if found is not None:
+        results(data, found)
+    elif st.button("Count the paths", type="primary", icon=":material/route:"):
         start(here, data)
         st.rerun()
 

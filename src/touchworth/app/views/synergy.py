@@ -6,35 +6,51 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import streamlit as st
 
-from touchworth.app.parts import attempt, chart, downloads, grid, literal, number, session, theme, threads, waiting
+from touchworth.app.parts import (
+    attempt,
+    chart,
+    downloads,
+    grid,
+    literal,
+    no_data,
+    notices,
+    number,
+    session,
+    theme,
+    threads,
+    waiting,
+)
 from touchworth.app.session import Dataset, Session, fingerprint
 from touchworth.app.work import Tell
 from touchworth.render.plots import SynergyPlots
-from touchworth.render.tables import filter_coalitions
+from touchworth.render.tables import coalitions_for_people, filter_coalitions
 from touchworth.render.words import explain
 from touchworth.synergy.synergies import Synergies
 
 SUPPORTS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1]
 MOST_SHOWN = 1_000
-SCALES = {
-    "rate": "Conversion rate (percentage points)",
-    "log_rate": "Relative lift (log rate)",
-    "log_odds": "Log odds",
-}
-FORMATS = {
-    "coalition": ("coalition", ""),
-    "size": ("size", "localized"),
-    "support": ("sessions", "localized"),
-    "rate": ("rate", "percent"),
-    "synergy": ("synergy", "%+.4f"),
-    "ci_low": ("low", "%+.4f"),
-    "ci_high": ("high", "%+.4f"),
-    "q_value": ("q", "%.3g"),
-    "contrast": ("contrast", "%+.4f"),
-    "incremental_conversions": ("conversions more", "%+.1f"),
-    "incremental_value": ("value more", "%+.0f"),
-    "low_evidence": ("thin", ""),
-}
+SCALES = {"rate": "Conversion rate", "log_rate": "Relative lift (log)", "log_odds": "Log odds"}
+UNITS_SHOWN = {"rate": (" (pp)", " (%)"), "value": ("", "")}
+
+
+def formats(scale: str) -> dict[str, tuple[str, str]]:
+    """Headers and formats of the table on a scale."""
+    points, percent = UNITS_SHOWN.get(scale, ("", ""))
+    signed, plain = ("%+.2f", "%.2f") if scale == "rate" else ("%+.3f", "%.3f")
+    return {
+        "coalition": ("coalition", ""),
+        "size": ("size", "localized"),
+        "support": ("sessions", "localized"),
+        "rate": (f"rate{percent}" if scale != "value" else "mean", plain),
+        "synergy": (f"synergy{points}", signed),
+        "ci_low": ("low", signed),
+        "ci_high": ("high", signed),
+        "q_value": ("q", "%.4f"),
+        "contrast": (f"contrast{points}", signed),
+        "incremental_conversions": ("extra conversions", "%+.1f"),
+        "incremental_value": ("extra value", "%+.0f"),
+        "evidence": ("evidence", ""),
+    }
 
 
 def players_of(data: Dataset) -> tuple[str, ...]:
@@ -60,13 +76,10 @@ def settings(here: Session) -> tuple[Dataset, list[str], float, int, str] | None
         kind = st.segmented_control(
             "Data", kinds, default=kinds[0], required=True, key="synergy_data", persist_state="session",
             format_func=lambda one: {"sessions": "The sessions", "journeys": "The journeys (channels)"}[one],
-        ) or kinds[0]  # fmt: skip
+        )  # fmt: skip
     data = here.data[kind]
     names = players_of(data)
     st.caption(literal(f"{data.label}: {len(names)} features"))
-    players = st.multiselect(
-        "Features (players)", names, list(names), key=f"players_{data.fingerprint}", persist_state="session"
-    )
     a, b, c = st.columns([2, 1, 1])
     support = a.select_slider(
         "Smallest share of sessions that must hold a combination", SUPPORTS, 0.01, key="support",
@@ -74,21 +87,37 @@ def settings(here: Session) -> tuple[Dataset, list[str], float, int, str] | None
     )  # fmt: skip
     size = b.number_input("Largest combination", 1, 8, 3, key="max_size", persist_state="session")
     scale = c.selectbox("Measured on", SCALES, key="scale", format_func=SCALES.__getitem__, persist_state="session")
+    with st.expander("Features (all, unless you take some out)"):
+        players = st.multiselect(
+            "Features (players)", names, list(names), key=f"players_{data.fingerprint}", persist_state="session",
+            label_visibility="collapsed",
+        )  # fmt: skip
     if len(players) < 1:
         st.info("Choose at least one feature.", icon=":material/info:")
         return None
     return data, players, support, int(size), scale
 
 
-@st.cache_data(max_entries=64, show_spinner=False, scope="session")
-def prediction(key: str, _data: Dataset, _players: list[str], support: float, size: int) -> str:
-    """What counting will take, as a sentence."""
-    from touchworth.synergy.bitmaps import pack_sessions
-    from touchworth.synergy.mining import predict
-    from touchworth.synergy.synergies import smallest_support
+def predict_work(here: Session, data: Dataset, players: list[str], support: float, size: int) -> None:
+    """Say what counting will take, before it starts; a moment's work, beside the page."""
+    key = fingerprint("prediction", data.fingerprint, sorted(players), support, size)
 
-    packed = pack_sessions(chosen_sessions(_data, _players))
-    return str(predict(packed, max_size=size, min_count=smallest_support(support, packed.total_n), threads=threads()))
+    def work(tell: Tell) -> str:
+        from touchworth.synergy.bitmaps import pack_sessions
+        from touchworth.synergy.mining import predict
+        from touchworth.synergy.synergies import smallest_support
+
+        tell("packing")
+        packed = pack_sessions(chosen_sessions(data, players))
+        tell("counting pairs")
+        count = smallest_support(support, packed.total_n)
+        return str(predict(packed, max_size=size, min_count=count, threads=threads()))
+
+    job = here.jobs.get("prediction")
+    if here.shown.get("prediction") != key and (job is None or job.key != key):
+        here.run("prediction", "Looking ahead", key, work)
+    if not waiting("prediction", quiet=True) and here.shown.get("prediction") == key:
+        st.caption(literal(f"Before the run: {here.result('prediction')}."))
 
 
 def start(here: Session, data: Dataset, players: list[str], support: float, size: int, scale: str) -> None:
@@ -121,7 +150,7 @@ def figures(found: Synergies) -> None:
 def filtered(found: Synergies) -> pa.Table:
     """The rows that the reader wants, by the filters above the table."""
     sizes = sorted(set(found.table["size"].to_pylist()))
-    a, b, c, d = st.columns([2, 2, 2, 1], vertical_alignment="bottom")
+    a, b, c, d = st.columns([3, 3, 3, 2], vertical_alignment="bottom")
     wanted = a.multiselect(
         "Sizes", sizes, [size for size in sizes if size > 1] or sizes, key="sizes", persist_state="session"
     )
@@ -144,17 +173,19 @@ def coalition_table(found: Synergies, table: pa.Table) -> str | None:
         st.info("No coalition passes these filters. Loosen them, or lower the smallest share.", icon=":material/info:")
         return None
     part = table.slice(0, MOST_SHOWN)
-    columns = [name for name in FORMATS if name in part.column_names and part[name].null_count < len(part)]
+    scale = shown_scale(found)
     picked = grid(
-        part.select(columns), "coalitions", formats=FORMATS, height=390, on_select="rerun", selection_mode="single-row"
-    )
+        coalitions_for_people(part, scale), "coalitions", formats=formats(scale), height=390, on_select="rerun",
+        selection_mode="single-row",
+    )  # fmt: skip
     note = f"{len(table):,} coalitions" + (f", the first {MOST_SHOWN:,} are shown" if len(table) > MOST_SHOWN else "")
     st.caption(
-        f"{note}. Synergy, its interval and the contrast are on the scale chosen above; all columns are in the download."
+        f"{note}. Select a row to read what it means. Low and high: the 95 % interval of the synergy. q: share of "
+        "false findings among those at least as clear. The download has all columns."
     )
     rows = picked.selection.rows
     names = part["coalition"].to_pylist()
-    return names[rows[0]] if rows and rows[0] < len(names) else names[0]
+    return str(names[rows[0]] if rows and rows[0] < len(names) else names[0])
 
 
 def meaning(found: Synergies, name: str) -> None:
@@ -175,8 +206,7 @@ def meaning(found: Synergies, name: str) -> None:
 def results(here: Session, found: Synergies) -> None:
     """Everything that was found."""
     figures(found)
-    for text in found.summary["notices"]:
-        st.info(literal(text), icon=":material/info:")
+    notices(found.summary["notices"])
     tabs = st.tabs(["Table", "UpSet matrix", "Network", "Value against volume"])
     plots = SynergyPlots(found)
     with tabs[0]:
@@ -185,7 +215,7 @@ def results(here: Session, found: Synergies) -> None:
         if name is not None:
             meaning(found, name)
             downloads(table, "coalitions")
-    from touchworth.render.synergy_charts import network, upset, value_volume
+    from touchworth.render.synergy_charts import upset, value_volume
 
     scale = shown_scale(found)
     with tabs[1]:
@@ -206,24 +236,20 @@ def show() -> None:
     st.title("Synergy")
     st.markdown("Which combinations do more, or less, than their parts, and how sure that is.")
     if not here.data:
-        st.info("There are no data yet.", icon=":material/info:")
-        st.page_link("views/data.py", label="**Choose or generate data**", icon=":material/arrow_forward:")
+        no_data("There are no data yet.", "Choose or generate data")
         return
     chosen = settings(here)
     if chosen is None:
         return
-    data, players, support, size, scale = chosen
-    key = fingerprint(data.fingerprint, sorted(players), support, size)
-    busy = here.jobs.get("synergy")
-    if busy is None or not busy.running:
-        told = attempt(lambda: prediction(key, data, players, support, size))
-        if told is not None:
-            st.caption(literal(f"Before the run: {told}."))
-            if st.button("Find synergies", type="primary", icon=":material/hub:"):
-                start(here, *chosen)
-                st.rerun()
+    data = chosen[0]
+    place = st.container()
     if waiting("synergy"):
         return
+    with place:
+        predict_work(here, *chosen[:4])
+        if st.button("Find synergies", type="primary", icon=":material/hub:"):
+            start(here, *chosen)
+            st.rerun()
     found = here.result("synergy", data.fingerprint)
     if found is not None:
         st.divider()

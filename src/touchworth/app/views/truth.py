@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from touchworth.app.parts import attempt, chart, downloads, grid, literal, session, theme
+from touchworth.app.parts import attempt, chart, downloads, grid, literal, no_data, session, theme
 from touchworth.render.attribution_charts import truth_scores
 
 FORMATS = {
@@ -27,8 +27,7 @@ def show() -> None:
     )
     data = here.data.get("journeys")
     if data is None or data.truth is None:
-        st.info("Only generated journeys have a known truth.", icon=":material/info:")
-        st.page_link("views/data.py", label="**Generate journeys**", icon=":material/arrow_forward:")
+        no_data("Only generated journeys have a known truth.", "Generate journeys")
         return
     credit = here.result("attribution", data.fingerprint)
     if credit is None:
