@@ -4,7 +4,7 @@ import io
 import os
 import string
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 PUNCTUATION = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
-WHOLE, PERCENT, POINTS = "localized", "percent", "%+.2f"
+NO_WIDTHS: Mapping[str, int] = {}
 
 
 @st.cache_resource(scope="session", on_release=lambda lease: lease.leave(), show_spinner=False)
@@ -89,68 +89,23 @@ def no_data(text: str, link: str) -> None:
 
 def notices(texts: Sequence[str]) -> None:
     """Notes of the library about the data, folded away where there are several."""
-    if len(texts) == 1:
-        st.info(literal(texts[0]), icon=":material/info:")
-    elif texts:
+    if len(texts) > 2:
         with st.expander(f"{len(texts)} notes about these data", icon=":material/info:"):
             st.markdown("\n".join(f"- {literal(text)}" for text in texts))
+        return
+    for text in texts:
+        st.caption(f":material/info: {literal(text[:1].upper() + text[1:])}.".replace("..", "."))
 
 
-def attempt(action: Callable[[], Any]) -> Any:
-    """Do something small; what is wrong is shown as its sentence (None then)."""
-    try:
-        return action()
-    except TouchworthError as error:
-        st.error(literal(str(error)), icon=":material/error:")
-        return None
-
-
-def chart(figure: Any, name: str, alt: str) -> None:
-    """A plot over the whole width, in its own colours."""
-    st.plotly_chart(figure, theme=None, key=f"chart_{name}", config=CONFIG, width="stretch", alt=alt)
-
-
-def waiting(slot: str, *, quiet: bool = False) -> bool:
-    """Show the work of a page while it runs, and what became of it; returns whether it still runs.
-
-    With `quiet` one line is enough.
-    """
-    job = session().jobs.get(slot)
-    if job is None:
-        return False
-    # Short work ends before the page needs to say that it runs.
-    job.thread.join(0.3)
-    if job.error:
-        st.error(literal(job.error), icon=":material/error:")
-        return False
-    if job.cancelled:
-        st.info(f"Cancelled: {job.name}. Nothing was changed.", icon=":material/cancel:")
-        return False
-    if job.ended:
-        return False
-
-    @st.fragment(run_every=0.4)
-    def panel() -> None:
-        if not job.running:
-            st.rerun()
-        if quiet:
-            st.caption(f"{job.name} ...")
-            return
-        with st.container(border=True):
-            left, right = st.columns([5, 1], vertical_alignment="center")
-            text = f"{job.name}: {job.phase} · {job.seconds:.0f} s"
-            if job.seconds > 3 and job.share == 0:
-                text += " · a first run compiles kernels, which takes up to a minute"
-            left.progress(job.share, text=text)
-            if right.button("Cancel", key=f"cancel_{slot}", icon=":material/stop_circle:", width="stretch"):
-                job.cancel()
-                st.rerun()
-
-    panel()
-    return True
-
-
-def grid(table: pa.Table, key: str, *, formats: dict[str, tuple[str, str]], height: int = 360, **more: Any) -> Any:
+def grid(
+    table: pa.Table,
+    key: str,
+    *,
+    formats: dict[str, tuple[str, str]],
+    height: int = 360,
+    widths: Mapping[str, int] = NO_WIDTHS,
+    **more: Any,
+) -> Any:
     """A table with readable headers and rounded numbers.
 
     `formats` gives column -> (header, format): localized, percent, a printf format, or "" for texts.
@@ -163,7 +118,7 @@ def grid(table: pa.Table, key: str, *, formats: dict[str, tuple[str, str]], heig
         elif form:
             config[name] = st.column_config.NumberColumn(title, format=form)
         else:
-            config[name] = st.column_config.Column(title)
+            config[name] = st.column_config.Column(title, width=widths.get(name))
     return st.dataframe(table, key=key, hide_index=True, column_config=config, height=height, **more)
 
 

@@ -76,6 +76,7 @@ class Session:
         self.results: OrderedDict[str, Any] = OrderedDict()
         self.shown: dict[str, str] = {}
         self.basis: dict[str, str] = {}
+        self.channels = default_channels()
         self._timer: threading.Timer | None = None
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
@@ -146,6 +147,16 @@ class Session:
         self.jobs.clear()
         self.results.clear()
         self._finalizer()
+
+
+def default_channels() -> pa.Table:
+    """The simulator's own channels: channel, cvr, frequency, aov, sd, cpc."""
+    from dataclasses import asdict
+
+    from touchworth.simulate.channels import DEFAULT_CHANNELS
+
+    table = pa.Table.from_pylist([asdict(channel) for channel in DEFAULT_CHANNELS])
+    return table.rename_columns(["channel", *table.column_names[1:]])
 
 
 def fingerprint(*parts: object) -> str:

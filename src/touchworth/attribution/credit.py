@@ -221,8 +221,10 @@ class Credit(Result):
             A channel in both, none of the channels, or a result of groups.
         """
         journeys = self.journeys
-        if journeys is None:
+        if self.groups:
             raise RequestError(f"the result has groups; choose one of {list(self.groups)}: credit.groups[NAME]")
+        if not isinstance(journeys, Journeys):
+            raise RequestError("journeys that are read in partitions are not held; give the spend to attribute")
         totals, costs = dict(spend or {}), dict(cpc or {})
         twice = sorted(totals.keys() & costs.keys())
         if twice:

@@ -92,11 +92,11 @@ def sureness(row: Mapping[str, Any], size: int) -> list[str]:
 def amount(row: Mapping[str, Any]) -> list[str]:
     """Conversions and money over the sessions seen."""
     number, money = row.get("incremental_conversions"), row.get("incremental_value")
-    if number is None and money is None:
-        return []
     low, high = row.get("incremental_low"), row.get("incremental_high")
     between = "" if low is None or high is None else f" ({rounded(low)} to {rounded(high)})"
     if number is None:
+        if money is None:
+            return []
         return [f"Over the sessions seen this amounts to about {rounded(money)} of the target{between}."]
     worth = "" if money is None else f", worth about {rounded(money)}"
     return [

@@ -149,7 +149,7 @@ def figures(credit: Credit) -> None:
     told = credit.summary
     cells = [
         ("Orders", number(told["conversions"], 9)),
-        ("Revenue", number(float(told["value"]), 9)),
+        ("Revenue", f"{told['value']:,.0f}"),
         ("Touches", number(told["touches_read"], 9)),
         ("Users", number(told["users"], 9)),
         ("Orders with a touch", number(told["attributed_conversions"], 9)),
@@ -250,15 +250,14 @@ def show() -> None:
     """The page."""
     here = session()
     st.title("Attribution")
-    st.markdown(
-        "Which channel deserves the credit. Credit divides the orders that were seen; what would be lost without a "
-        "channel only an experiment can tell."
-    )
     data = here.data.get("journeys")
     if data is None:
         no_data("There are no journeys yet.", "Choose or generate journeys")
         return
-    st.caption(literal(data.label))
+    st.caption(
+        "Which channel deserves the credit. Credit divides the orders that were seen; what would be lost without a "
+        f"channel only an experiment can tell. Data: {literal(data.label)}."
+    )
     models, more = settings()
     if not models:
         st.info("Choose at least one model.", icon=":material/info:")
@@ -271,7 +270,6 @@ def show() -> None:
         st.rerun()
     credit = here.result("attribution", data.fingerprint)
     if credit is not None:
-        st.divider()
         results(here, data, credit)
 
 

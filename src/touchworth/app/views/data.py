@@ -7,7 +7,18 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from touchworth.app.parts import attempt, downloads, grid, literal, notices, number, paths_allowed, session, waiting
+from touchworth.app.parts import (
+    attempt,
+    downloads,
+    grid,
+    literal,
+    notices,
+    number,
+    paths_allowed,
+    session,
+    threads,
+    waiting,
+)
 from touchworth.app.session import Dataset, Session, fingerprint, hash_file, keep_upload, preview, usable_path
 from touchworth.app.work import Tell
 
@@ -17,7 +28,10 @@ SHAPES = {
     "sessions": "Sessions: a row a session, 0/1 columns and a target",
     "events": "Events: a row a touch (user, time, channel)",
     "paths": "Paths: a row a path with its conversions",
+    "long": "Long sessions: a row a session and feature, with a target",
+    "transactions": "Transactions: a line a session, its items separated by blanks",
 }
+SESSION_SHAPES = ("sessions", "long", "transactions")
 EVENT_ROLES = ("user", "time", "channel", "conversion", "value", "cost")
 PATH_ROLES = ("path", "conversions", "value", "nulls")
 SESSION_ROLES = ("target", "order_value", "user")
@@ -36,22 +50,25 @@ def read_dataset(
     tell("looking at the columns")
     head, columns = preview(place)
     if shape == "detect":
-        try:
-            shape = detect_shape(str(place))
-        except RequestError as error:
-            if not any(looks_binary(head[name].to_pylist()) for name in columns):
-                raise RequestError(str(error)) from None
-            shape = "sessions"
+        shape = detect_shape(str(place))
+    if shape == "game":
+        raise RequestError(
+            f"{label} holds coalitions and their values, which the pages do not show; use touchworth synergy FILE"
+        )
+    kind = "sessions" if shape in SESSION_SHAPES else "journeys"
     rejects = folder / f"rejects-{fingerprint(content, shape, sorted(options.items()))}.csv"
     shared: dict[str, Any] = {
         "temp": folder, "rejects": rejects, "force": True, "progress": lambda stage, _: tell(f"{stage}: done"),
     }  # fmt: skip
     tell("reading the rows")
-    readers: dict[str, Callable[..., Any]] = {"sessions": read_sessions, "paths": read_paths}
-    reader = readers.get(shape, read_events)
-    loaded = reader(str(place), **options, **shared)
+    if kind == "sessions":
+        loaded: Any = read_sessions(str(place), shape=shape, **options, **shared)
+    elif shape == "paths":
+        loaded = read_paths(str(place), **options, **shared)
+    else:
+        loaded = read_events(str(place), **options, **shared)
     return Dataset(
-        kind="sessions" if shape == "sessions" else "journeys",
+        kind=kind,
         label=label,
         path=place,
         fingerprint=fingerprint(content, shape, sorted(options.items())),
@@ -62,12 +79,6 @@ def read_dataset(
         options={"shape": shape, **options},
         **more,
     )
-
-
-def looks_binary(cells: list[str | None]) -> bool:
-    """Whether the first cells of a column are flags."""
-    seen = {cell.strip().lower() for cell in cells if cell and cell.strip()}
-    return bool(seen) and seen <= {"0", "1", "0.0", "1.0", "yes", "no", "true", "false", "t", "f", "y", "n"}
 
 
 def start_reading(
@@ -108,6 +119,7 @@ def generate_sessions(here: Session) -> None:
         )
         rate = b.number_input("Conversion rate (%)", 0.1, 50.0, 5.0, step=0.5, key="sim_rate", persist_state="session")
         seed = c.number_input("Seed", 0, 2**31 - 1, 1, key="sim_seed", persist_state="session")
+        revenue = st.checkbox("With order values", True, key="sim_revenue", persist_state="session")
         pressed = st.form_submit_button("Generate sessions", type="primary", icon=":material/casino:")
     if not pressed:
         return
@@ -115,15 +127,18 @@ def generate_sessions(here: Session) -> None:
     def work(tell: Tell) -> Dataset:
         from touchworth.simulate.sessions import simulate_sessions
 
-        place = here.folder / f"sessions-{rows}-{rate}-{seed}.parquet"
+        place = here.folder / f"sessions-{rows}-{rate}-{seed}-{revenue}.parquet"
         tell("drawing sessions")
-        made = simulate_sessions(rows, rate=rate / 100, seed=seed, path=place, force=True)
+        made = simulate_sessions(
+            rows, rate=rate / 100, seed=seed, path=place, force=True, revenue=revenue, threads=threads(),
+            progress=lambda done, total: tell("drawing sessions", done, total),
+        )  # fmt: skip
         return read_dataset(
-            place, f"{rows:,} generated sessions (seed {seed})", here.folder, "sessions", {}, tell, generated=True,
-            truth=made.truth,
+            place, f"{rows:,} generated sessions (seed {seed})", here.folder, "sessions",
+            {"order_value": "value"} if revenue else {}, tell, generated=True, truth=made.truth,
         )  # fmt: skip
 
-    take(here, "Generating sessions", fingerprint("sessions", rows, rate, seed), work)
+    take(here, "Generating sessions", fingerprint("sessions", rows, rate, seed, revenue), work)
 
 
 def generate_journeys(here: Session) -> None:
@@ -136,11 +151,9 @@ def generate_journeys(here: Session) -> None:
     users = a.number_input("Users", 50, 10_000_000, 20_000, step=5_000, key="sim_users", persist_state="session")
     touches = b.number_input("Touches a user (mean)", 1.0, 50.0, 10.0, key="sim_touches", persist_state="session")
     seed = c.number_input("Seed", 0, 2**31 - 1, 1, key="sim_journey_seed", persist_state="session")
-    from touchworth.simulate.journeys import default_channels
-
     with st.expander("Channels (edit, add or remove rows)"):
         edited = st.data_editor(
-            default_channels(),
+            here.channels,
             num_rows="dynamic",
             hide_index=True,
             key="sim_channels",
@@ -157,21 +170,24 @@ def generate_journeys(here: Session) -> None:
         )
     if not st.button("Generate journeys", type="primary", icon=":material/casino:"):
         return
+    key = fingerprint("journeys", users, touches, seed, edited.to_pylist())
 
     def work(tell: Tell) -> Dataset:
         from touchworth.simulate.journeys import simulate_journeys
 
-        channels = edited if isinstance(edited, pa.Table) else pa.Table.from_pandas(edited, preserve_index=False)
-        place = here.folder / f"journeys-{fingerprint(users, touches, seed, channels.to_pylist())}.parquet"
-        tell("drawing journeys")
-        made = simulate_journeys(users, touches=touches, seed=seed, channels=channels, path=place, force=True)
+        place = here.folder / f"journeys-{key}.parquet"
+        made = simulate_journeys(
+            users, touches=touches, seed=seed, channels=edited, path=place, force=True, threads=threads(),
+            progress=lambda done, total: tell("drawing journeys", done, total),
+        )  # fmt: skip
+        here.channels = edited
         options = {"cost": "cost"}
         return read_dataset(
-            place, f"journeys of {users:,} generated users (seed {seed})", here.folder, "events", options, tell,
+            place, f"Journeys of {users:,} generated users (seed {seed})", here.folder, "events", options, tell,
             generated=True, truth=made.truth,
         )  # fmt: skip
 
-    take(here, "Generating journeys", fingerprint("journeys", users, touches, seed, repr(edited)), work)
+    take(here, "Generating journeys", key, work)
 
 
 def upload(here: Session) -> None:
@@ -272,7 +288,7 @@ def correct(here: Session, data: Dataset) -> None:
                 "features (0/1 columns)", data.columns, [name for name in data.loaded.players if name in data.columns],
                 key=f"role_{data.fingerprint}_players",
             )  # fmt: skip
-        elif shape != "paths":
+        elif data.kind == "journeys" and shape != "paths":
             chosen["lookback"] = st.text_input(
                 "lookback: longest age of a touch (30d, 12h, none)", data.options.get("lookback", "30d"),
                 key=f"role_{data.fingerprint}_lookback",
@@ -334,13 +350,11 @@ def show() -> None:
     if not kinds:
         if busy:
             return
-        st.divider()
         st.markdown(
             "**No data yet.** Generate sessions to find which channels and pages do more together than apart, or "
             "journeys to tell which channel deserves the credit. Nothing leaves this machine."
         )
         return
-    st.divider()
     last = here.shown.get("data kind", kinds[-1])
     if len(kinds) > 1:
         names = {"sessions": "The sessions", "journeys": "The journeys"}

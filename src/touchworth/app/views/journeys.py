@@ -71,12 +71,11 @@ def show() -> None:
     """The page."""
     here = session()
     st.title("Journeys")
-    st.markdown("How customers come: their paths, how many touches and how many days they take.")
     data = here.data.get("journeys")
     if data is None:
         no_data("There are no journeys yet.", "Choose or generate journeys")
         return
-    st.caption(literal(data.label))
+    st.caption(f"How customers come: their paths, how many touches and days they take. Data: {literal(data.label)}.")
     key = fingerprint("paths", data.fingerprint)
     job = here.jobs.get("journeys")
     if here.shown.get("journeys") != key and (job is None or job.key != key):

@@ -47,7 +47,7 @@ def formats(scale: str) -> dict[str, tuple[str, str]]:
         "ci_high": ("high", signed),
         "q_value": ("q", "%.4f"),
         "contrast": (f"contrast{points}", signed),
-        "incremental_conversions": ("extra conversions", "%+.1f"),
+        "incremental_conversions": ("extra conv.", "%+.1f"),
         "incremental_value": ("extra value", "%+.0f"),
         "evidence": ("evidence", ""),
     }
@@ -79,7 +79,10 @@ def settings(here: Session) -> tuple[Dataset, list[str], float, int, str] | None
         )  # fmt: skip
     data = here.data[kind]
     names = players_of(data)
-    st.caption(literal(f"{data.label}: {len(names)} features"))
+    st.caption(
+        f"Which combinations do more, or less, than their parts, and how sure that is. Data: {literal(data.label)}, "
+        f"{len(names)} features."
+    )
     a, b, c = st.columns([2, 1, 1])
     support = a.select_slider(
         "Smallest share of sessions that must hold a combination", SUPPORTS, 0.01, key="support",
@@ -175,7 +178,7 @@ def coalition_table(found: Synergies, table: pa.Table) -> str | None:
     part = table.slice(0, MOST_SHOWN)
     scale = shown_scale(found)
     picked = grid(
-        coalitions_for_people(part, scale), "coalitions", formats=formats(scale), height=390, on_select="rerun",
+        coalitions_for_people(part, scale), "coalitions", formats=formats(scale), height=390, widths={"coalition": 270}, on_select="rerun",
         selection_mode="single-row",
     )  # fmt: skip
     note = f"{len(table):,} coalitions" + (f", the first {MOST_SHOWN:,} are shown" if len(table) > MOST_SHOWN else "")
@@ -234,7 +237,6 @@ def show() -> None:
     """The page."""
     here = session()
     st.title("Synergy")
-    st.markdown("Which combinations do more, or less, than their parts, and how sure that is.")
     if not here.data:
         no_data("There are no data yet.", "Choose or generate data")
         return
@@ -252,7 +254,6 @@ def show() -> None:
             st.rerun()
     found = here.result("synergy", data.fingerprint)
     if found is not None:
-        st.divider()
         results(here, found)
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from touchworth.app.parts import attempt, chart, downloads, grid, literal, no_data, session, theme
+from touchworth.app.parts import attempt, chart, downloads, grid, literal, no_data, notices, session, theme
 from touchworth.render.attribution_charts import truth_scores
 
 FORMATS = {
@@ -17,7 +17,7 @@ FORMATS = {
 
 def show() -> None:
     """The page."""
-    from touchworth.simulate.truth import score
+    from touchworth.simulate.score import score
 
     here = session()
     st.title("Truth")
@@ -38,6 +38,7 @@ def show() -> None:
     scores = attempt(lambda: score(credit, data.truth))
     if scores is None:
         return
+    notices(scores.notices)
     chart(truth_scores(scores.table, theme=theme()), "truth", "Error of each model against the truth")
     st.markdown(
         "**Direct**: conversions lost if a channel's touches did nothing. **Total**: the same if they no longer led to "
