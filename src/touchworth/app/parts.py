@@ -97,6 +97,60 @@ def notices(texts: Sequence[str]) -> None:
         st.caption(f":material/info: {literal(text[:1].upper() + text[1:])}.".replace("..", "."))
 
 
+def attempt(action: Callable[[], Any]) -> Any:
+    """Do something small; what is wrong is shown as its sentence (None then)."""
+    try:
+        return action()
+    except TouchworthError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return None
+
+
+def chart(figure: Any, name: str, alt: str) -> None:
+    """A plot over the whole width, in its own colours."""
+    st.plotly_chart(figure, theme=None, key=f"chart_{name}", config=CONFIG, width="stretch", alt=alt)
+
+
+def waiting(slot: str, *, quiet: bool = False) -> bool:
+    """Show the work of a page while it runs, and what became of it; returns whether it still runs.
+
+    With `quiet` one line is enough.
+    """
+    job = session().jobs.get(slot)
+    if job is None:
+        return False
+    # Short work ends before the page needs to say that it runs.
+    job.thread.join(0.3)
+    if job.error:
+        st.error(literal(job.error), icon=":material/error:")
+        return False
+    if job.cancelled:
+        st.info(f"Cancelled: {job.name}. Nothing was changed.", icon=":material/cancel:")
+        return False
+    if job.ended:
+        return False
+
+    @st.fragment(run_every=0.4)
+    def panel() -> None:
+        if not job.running:
+            st.rerun()
+        if quiet:
+            st.caption(f"{job.name} ...")
+            return
+        with st.container(border=True):
+            left, right = st.columns([5, 1], vertical_alignment="center")
+            text = f"{job.name}: {job.phase} · {job.seconds:.0f} s"
+            if job.seconds > 3 and job.share == 0:
+                text += " · a first run compiles kernels, which takes up to a minute"
+            left.progress(job.share, text=text)
+            if right.button("Cancel", key=f"cancel_{slot}", icon=":material/stop_circle:", width="stretch"):
+                job.cancel()
+                st.rerun()
+
+    panel()
+    return True
+
+
 def grid(
     table: pa.Table,
     key: str,

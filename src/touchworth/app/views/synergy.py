@@ -178,7 +178,8 @@ def coalition_table(found: Synergies, table: pa.Table) -> str | None:
     part = table.slice(0, MOST_SHOWN)
     scale = shown_scale(found)
     picked = grid(
-        coalitions_for_people(part, scale), "coalitions", formats=formats(scale), height=390, widths={"coalition": 270}, on_select="rerun",
+        coalitions_for_people(part, scale), "coalitions", formats=formats(scale), height=390, widths={"coalition": 270},
+        on_select="rerun",
         selection_mode="single-row",
     )  # fmt: skip
     note = f"{len(table):,} coalitions" + (f", the first {MOST_SHOWN:,} are shown" if len(table) > MOST_SHOWN else "")
