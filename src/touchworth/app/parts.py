@@ -4,6 +4,7 @@ import io
 import os
 import string
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,31 @@ PUNCTUATION = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
 NO_WIDTHS: Mapping[str, int] = {}
 
 
-@st.cache_resource(scope="session", on_release=lambda lease: lease.leave(), show_spinner=False)
-def lease() -> Session:
-    """The session as Streamlit lends it to this browser: released when the browser is gone."""
-    found = st.session_state.get("session")
-    return found if isinstance(found, Session) else Session()
+class Lease:
+    """Told by Streamlit when the browser is gone; holds the session weakly, so that it can go."""
+
+    def __init__(self, held: Session) -> None:
+        self._held = weakref.ref(held)
+
+    def release(self) -> None:
+        """The browser is gone, perhaps for a moment only."""
+        held = self._held()
+        if held is not None:
+            held.leave()
+
+
+@st.cache_resource(scope="session", on_release=lambda lease: lease.release(), show_spinner=False)
+def take_lease(folder: str, _held: Session) -> Lease:
+    """The lease of a session, made anew when a browser comes back."""
+    return Lease(_held)
 
 
 def session() -> Session:
-    """The session of this browser."""
+    """The session of this browser; Streamlit keeps it in the browser's own state and nowhere else."""
     if "session" not in st.session_state:
-        st.session_state["session"] = lease()
+        st.session_state["session"] = Session()
     found: Session = st.session_state["session"]
-    lease()
+    take_lease(found.folder.name, found)
     found.stay()
     return found
 
@@ -130,10 +143,14 @@ def waiting(slot: str, *, quiet: bool = False) -> bool:
     if job.ended:
         return False
 
+    polled = [0]
+
     @st.fragment(run_every=0.4)
     def panel() -> None:
-        if not job.running:
+        # Only a poll may run the page anew: within the page's own run it would lose the button that was just pressed.
+        if polled[0] and not job.running:
             st.rerun()
+        polled[0] += 1
         if quiet:
             st.caption(f"{job.name} ...")
             return

@@ -11,6 +11,8 @@ from touchworth.render.units import unit_named
 
 __all__ = ["coalitions_for_people", "filter_coalitions"]
 
+DECIMALS = {"incremental_conversions": 1, "incremental_value": 0}
+
 
 def filter_coalitions(
     table: pa.Table,
@@ -34,7 +36,7 @@ def filter_coalitions(
     low_evidence
         Whether rows of low evidence stay.
     """
-    keep: Any = pa.array([True] * len(table)) if len(table) < 1 else pc.is_valid(table["coalition"])
+    keep: Any = pc.is_valid(table["coalition"])
     if sizes is not None:
         keep = pc.and_(keep, pc.is_in(table["size"], pa.array(sorted(sizes), table["size"].type)))
     if contains or excludes:
@@ -52,7 +54,7 @@ def filter_coalitions(
 
 
 def coalitions_for_people(table: pa.Table, scale: str = "rate") -> pa.Table:
-    """The columns that a reader sees first, in the units of the plots (percentage points and percent for rates).
+    """The columns that a reader sees first, in the units of the plots (points and percent for rates), amounts rounded.
 
     Columns without any number are left out; thin evidence is a word.
     """
@@ -64,7 +66,11 @@ def coalitions_for_people(table: pa.Table, scale: str = "rate") -> pa.Table:
         if name not in table.column_names or table[name].null_count == len(table):
             continue
         if name == "low_evidence":
+            if not pc.any(table[name]).as_py():
+                continue
             columns["evidence"] = pc.if_else(pc.fill_null(table[name], False), "thin", "")
+        elif name in DECIMALS:
+            columns[name] = pc.round(table[name], DECIMALS[name])
         else:
             columns[name] = pc.multiply(table[name], factors[name]) if factors.get(name, 1.0) != 1.0 else table[name]
     return pa.table(columns)

@@ -47,8 +47,8 @@ def formats(scale: str) -> dict[str, tuple[str, str]]:
         "ci_high": ("high", signed),
         "q_value": ("q", "%.4f"),
         "contrast": (f"contrast{points}", signed),
-        "incremental_conversions": ("extra conv.", "%+.1f"),
-        "incremental_value": ("extra value", "%+.0f"),
+        "incremental_conversions": ("extra conv.", "localized"),
+        "incremental_value": ("extra value", "localized"),
         "evidence": ("evidence", ""),
     }
 
