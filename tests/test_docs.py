@@ -11,7 +11,7 @@ from touchworth.cli.main import run
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = (
     "", "demo", "attribute", "paths", "synergy", "simulate", "simulate sessions", "simulate journeys", "score",
-    "validate",
+    "validate", "app",
 )  # fmt: skip
 
 
