@@ -9,7 +9,10 @@ import pytest
 from touchworth.cli.main import run
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("", "demo", "attribute", "paths", "validate", "simulate", "simulate sessions", "simulate journeys", "score")
+COMMANDS = (
+    "", "demo", "attribute", "paths", "synergy", "simulate", "simulate sessions", "simulate journeys", "score",
+    "validate", "app",
+)  # fmt: skip
 
 
 @pytest.fixture

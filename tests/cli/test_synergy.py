@@ -81,7 +81,7 @@ def test_files_besides_the_table(wide, tmp_path, capsys):
                  "--index-file", out["index.csv"], "--summary", out["summary.json"],
                  "--plots", out["plots"]]  # fmt: skip
     assert synergy(capsys, *arguments)[0] == 0
-    rows = list(csv.DictReader(out["index.csv"].open()))
+    rows = list(csv.DictReader(out["index.csv"].read_text().splitlines()))
     assert set(rows[0]) == {"coalition", "size", "index", "order", "value"}
     assert {(row["index"], row["order"]) for row in rows} == {("k-sii", "2")}
     summary = json.loads(out["summary.json"].read_text())

@@ -1,7 +1,7 @@
 """The record that attribution returns, and the tables made from its estimates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from touchworth.attribution.markov import Chain, Removal
 from touchworth.attribution.models import MODELS, Parameters, weighting
+from touchworth.attribution.spend import spend_by_channel
 from touchworth.attribution.uncertainty import jackknife_error, quantile
 from touchworth.errors import RequestError, not_one_of
 from touchworth.journeys.build import Journeys
@@ -204,6 +205,37 @@ class Credit(Result):
                 raise not_one_of("model and segment", key, [str(known) for known in self.estimates])
         gap = share_difference(self.estimates[keys[0]], self.estimates[keys[1]], self.units, self.level)
         return pa.table({"channel": list(self.channels)} | gap)
+
+    def with_spend(self, spend: Mapping[str, float] | None = None, cpc: Mapping[str, float] | None = None) -> "Credit":
+        """The same credit with other spend: nothing is attributed anew.
+
+        Parameters
+        ----------
+        spend, cpc
+            Channel -> total, or channel -> cost of one touch; a channel stands in one of them. Channels in neither
+            have unknown spend.
+
+        Raises
+        ------
+        RequestError
+            A channel in both, none of the channels, or a result of groups.
+        """
+        journeys = self.journeys
+        if self.groups:
+            raise RequestError(f"the result has groups; choose one of {list(self.groups)}: credit.groups[NAME]")
+        if not isinstance(journeys, Journeys):
+            raise RequestError("journeys that are read in partitions are not held; give the spend to attribute")
+        totals, costs = dict(spend or {}), dict(cpc or {})
+        twice = sorted(totals.keys() & costs.keys())
+        if twice:
+            raise RequestError(f"channel {twice[0]!r} has a total and a cost per touch; give one of them")
+        touches = dict(zip(self.channels, journeys.touches_read.tolist(), strict=True))
+        totals |= {name: cost * touches.get(name, 0.0) for name, cost in costs.items()}
+        paid, told = spend_by_channel(self.channels, journeys.touches_read, None, totals, None)
+        segmented = len({segment for _, segment in self.estimates}) > 1
+        table = credit_table(self.estimates, self.channels, journeys.touches, self.units, self.level, paid, segmented)
+        notices = list(dict.fromkeys([*self.summary["notices"], *told]))
+        return replace(self, table=table, summary=self.summary | {"notices": notices})
 
     def journey_credit(self, models: list[str] | None = None) -> pa.Table:
         """Credit of every converted journey by every per-journey model.

@@ -17,7 +17,7 @@ EVENTS_ONLY = (
     "user", "time", "channel", "conversion", "cost", "sequence", "conversions_file", "conversion_user",
     "conversion_time", "conversion_value", "strip_prefix", "missing_channel", "date_order", "since", "until", "by",
 )  # fmt: skip
-ENGINES = ("local", "partitions")
+ENGINES = ("local", "partitions", "spark")
 PATHS_ONLY = ("path", "conversions", "nulls", "delimiter")
 JOURNEY_SHAPES = ("events", "touches", "paths")
 OUTCOME = ("target", "player", "value", "order_value", "user", "weight")
@@ -42,8 +42,8 @@ def thread_count(common: Common) -> int:
 
 def check_common(common: Common) -> None:
     """Refuse what no engine does."""
-    if common.engine not in ENGINES:
-        raise not_one_of("--engine", common.engine, ENGINES)
+    if common.engine not in ENGINES and not common.engine.startswith("spark://"):
+        raise not_one_of("--engine", common.engine, (*ENGINES, "spark://host:port"))
 
 
 def settle_shape(given: JourneyInput, columns: SessionColumns = NO_COLUMNS) -> str:

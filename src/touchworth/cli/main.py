@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import touchworth
+from touchworth.cli import app as browser_app
 from touchworth.cli import attribute, demo, paths, score, simulate, synergy, validate
 from touchworth.cli.run import DEBUG, fail
 from touchworth.errors import TouchworthError
@@ -30,6 +31,7 @@ for name, command in (
     ("synergy", synergy.synergy),
     ("validate", validate.validate),
     ("score", score.score),
+    ("app", browser_app.app),
 ):
     app.command(name)(command)
 app.add_typer(simulate.simulate, name="simulate")

@@ -120,7 +120,12 @@ class Common:
     format: Annotated[Text, flag("--format", "NAME", "csv, json, jsonl, parquet or arrow (output only).")] = None
     force: Annotated[bool, flag("--force", None, "Replace existing output files.")] = False
     engine: Annotated[
-        str, flag("--engine", "NAME", "local (on disk beyond --memory) or partitions (always on disk).")
+        str,
+        flag(
+            "--engine",
+            "NAME",
+            "local (on disk beyond --memory), partitions (always on disk), spark or spark://host:port.",
+        ),
     ] = "local"
     memory: Annotated[Text, flag("--memory", "SIZE", "Memory to keep inside, such as 2GB [70 % of what is free].")] = (
         None

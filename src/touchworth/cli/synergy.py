@@ -1,10 +1,11 @@
 """`touchworth synergy`."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from touchworth.cli.options import DEFAULTS, Common, JourneyInput, flag, options
-from touchworth.cli.run import Console, check_outputs, describe, emit, interruptible, parse_where
+from touchworth.cli.options import DEFAULTS, NO_COLUMNS, Common, JourneyInput, SessionColumns, flag, options
+from touchworth.cli.run import Console, check_outputs, describe, emit, interruptible
 
 if TYPE_CHECKING:
     from touchworth.games.game import Game
@@ -13,32 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["synergy"]
 
-Many = list[str] | None
-JOURNEYS = ("events", "touches", "paths")
-
 
 @options
 def synergy(
     given: JourneyInput,
-    target: Annotated[str | None, flag("--target", "COL", "Sessions: column that tells who converted.")] = None,
-    player: Annotated[Many, flag("--player", "COL", "Sessions: a player; repeatable [all binary columns].")] = None,
-    order_value: Annotated[
-        str | None, flag("--order-value", "COL", "Sessions: value of a conversion; the target stays the conversion.")
-    ] = None,
-    weight: Annotated[str | None, flag("--weight", "COL", "Sessions: how many each row stands for.")] = None,
-    session: Annotated[str | None, flag("--session", "COL", "Long: column of the session's id.")] = None,
-    feature: Annotated[str | None, flag("--feature", "COL", "Long: column of the player.")] = None,
-    outcomes: Annotated[str | None, flag("--outcomes", "FILE", "Long: file of sessions with their target.")] = None,
-    target_item: Annotated[
-        str | None, flag("--target-item", "ID", "Transactions: item that tells who converted.")
-    ] = None,
-    coalition: Annotated[str | None, flag("--coalition", "COL", "Game: column of the coalition.")] = None,
-    coalition_delimiter: Annotated[
-        str | None, flag("--coalition-delimiter", "TEXT", "Game: what joins players [ & ].")
-    ] = None,
-    dimension: Annotated[
-        Many, flag("--dimension", "COL", "Events: values of this column are players too; repeatable.")
-    ] = None,
+    columns: SessionColumns = NO_COLUMNS,
     game: Annotated[str, flag("--game", "rate|conversions|markov", "Events and paths: what v(S) is.")] = "rate",
     max_size: Annotated[int, flag("--max-size", "N", "Largest coalition.")] = 3,
     min_support: Annotated[
@@ -76,12 +56,7 @@ def synergy(
         from touchworth.synergy.synergies import check_request, synergies
 
         check_request(max_size, min_support, scale, level, fdr, winsorize)
-        source = read(
-            given, common, console,
-            {"target": target, "players": player, "order_value": order_value, "weight": weight, "session": session,
-             "feature": feature, "outcomes": outcomes, "target_item": target_item},
-            coalition, coalition_delimiter, dimension, game,
-        )  # fmt: skip
+        source = read(given, columns, common, console, game)
         found = synergies(
             source,
             kind=game,  # type: ignore[arg-type]
@@ -109,68 +84,30 @@ def synergy(
 
 
 def read(
-    given: JourneyInput,
-    common: Common,
-    console: Console,
-    named: dict[str, Any],
-    coalition: str | None,
-    delimiter: str | None,
-    dimension: Many,
-    game: str,
+    given: JourneyInput, columns: SessionColumns, common: Common, console: Console, game: str
 ) -> "Sessions | AnyJourneys | Game":
     """Detect the shape and read sessions, journeys or a table of values."""
-    from touchworth.cli.inputs import read_journeys, thread_count
+    from touchworth.cli.inputs import JOURNEY_SHAPES, read_journeys, session_options, settle_shape
     from touchworth.errors import RequestError, not_one_of
     from touchworth.journeys.build import GroupedJourneys
-    from touchworth.sources.columns import detect_shape
     from touchworth.synergy.read import read_game, read_sessions
 
     if game not in ("rate", "conversions", "markov"):
         raise not_one_of("--game", game, ("rate", "conversions", "markov"))
-    shape = given.shape or shape_asked(given, named, coalition)
-    if shape is None:
-        shape = detect_shape(given.source, table=given.table, query=given.query)
-    if shape in JOURNEYS:
-        journeys = read_journeys(given, common, console)
+    shape = settle_shape(given, columns)
+    if shape in JOURNEY_SHAPES:
+        journeys = read_journeys(replace(given, shape=shape), common, console, columns)
         if isinstance(journeys, GroupedJourneys):
             raise RequestError("--by has no meaning for synergies; select rows with --where")
         return journeys
     if game != "rate":
         raise RequestError(f"--game {game} is for journeys; the input is read as {shape}")
-    shared: dict[str, Any] = {
-        "where": parse_where(given.where),
+    options = session_options(given, columns, common, shape) | {
         "max_rejects": given.max_rejects,
-        "rejects": given.rejects,
-        "force": common.force,
-        "table": given.table,
-        "query": given.query,
-        "threads": thread_count(common),
-        "memory": common.memory,
-        "temp": common.temp,
         "progress": console.stage,
     }
     if shape == "game":
-        return read_game(given.source, coalition=coalition, value=given.value, delimiter=delimiter, **shared)
-    asked = {name: column for name, column in named.items() if column}
-    sessions = read_sessions(given.source, shape=shape, value=given.value, user=given.user, **asked, **shared)
+        return read_game(given.source, **options)
+    sessions = read_sessions(given.source, shape=shape, **options)
     console.notice(describe(sessions.report))
     return sessions
-
-
-def shape_asked(given: JourneyInput, named: dict[str, Any], coalition: str | None) -> str | None:
-    """The shape that the named columns imply."""
-    if coalition is not None:
-        return "game"
-    if named["session"] is not None or named["feature"] is not None or named["outcomes"] is not None:
-        return "long"
-    if named["target_item"] is not None:
-        return "transactions"
-    if named["target"] is not None or named["players"] or named["weight"] is not None:
-        return "sessions"
-    if given.conversions_file is not None:
-        return "touches"
-    if any(getattr(given, name) is not None for name in ("path", "conversions", "nulls")):
-        return "paths"
-    if any(getattr(given, name) is not None for name in ("time", "channel")):
-        return "events"
-    return None

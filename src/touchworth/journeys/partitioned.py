@@ -32,7 +32,15 @@ from touchworth.sources.partitions import (
 )
 from touchworth.sources.records import Events, ReadReport
 
-__all__ = ["Frame", "LocalPartitions", "PartitionedJourneys", "Partitions", "SpilledPaths", "partition_journeys"]
+__all__ = [
+    "Frame",
+    "LocalPartitions",
+    "PartitionedJourneys",
+    "Partitions",
+    "PathParts",
+    "SpilledPaths",
+    "partition_journeys",
+]
 
 T = TypeVar("T")
 
@@ -86,12 +94,22 @@ class Settled(Protocol):
         """What was read."""
 
 
+class PathParts(Protocol):
+    """Distinct paths in parts, each path in one of them."""
+
+    def map(self, function: Callable[[PathCounts], T]) -> Iterator[T]:
+        """The function of every part, in turn."""
+
+    def close(self) -> None:
+        """Let go of them."""
+
+
 class Partitions(Protocol):
     """Where partitions of complete users come from; what an engine has to offer."""
 
     def fold(
         self, frames: Sequence[Frame], function: Callable[[Journeys], T], merge: Callable[[T, T], T]
-    ) -> list[tuple[T, "SpilledPaths"]]:
+    ) -> Sequence[tuple[T, PathParts]]:
         """For each frame the function of all partitions, merged, and the distinct paths."""
 
     def journeys(self, frame: Frame) -> Iterator[Journeys]:

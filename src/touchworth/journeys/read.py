@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from touchworth.errors import not_one_of
+from touchworth.errors import RequestError, not_one_of
 from touchworth.journeys.build import GroupedJourneys, Journeys, journeys_by_group, journeys_from_events
 from touchworth.journeys.build import journeys_from_paths as journeys_of_table
 from touchworth.journeys.partitioned import LocalPartitions, PartitionedJourneys, partition_journeys
@@ -18,6 +18,13 @@ __all__ = ["read_events", "read_paths"]
 
 Stage = Callable[[str, float], None]
 ENGINES = ("local", "partitions")
+# What to do instead of what Spark does not offer.
+INSTEAD = {
+    "rejects": "it has no lines to name; validate the file, or a part of it, without --engine",
+    "deduplicate": "drop duplicates there: frame.dropDuplicates()",
+    "table": "name a file, or give a Spark data frame",
+    "query": "name a file, or give a Spark data frame",
+}
 FEWEST_PARTITIONS = 4
 
 
@@ -101,7 +108,8 @@ def read_events(
         files.
     engine
         ``local``: rows are held while they fit into `memory`, else written to partitions of complete users on disk,
-        which are reduced one after another (`PartitionedJourneys`); ``partitions``: always the latter.
+        which are reduced one after another (`PartitionedJourneys`); ``partitions``: always the latter; ``spark`` or
+        ``spark://host:port``: Spark, on this machine or at a master. A Spark data frame is always reduced by Spark.
     progress
         Called as progress(stage, seconds) when a stage ends.
 
@@ -110,7 +118,8 @@ def read_events(
     RequestError, DataError
         With one sentence: what was wrong, the value seen, what would be right.
     """
-    from touchworth.sources.events import load_events
+    from touchworth.sources.events import Common, Names, event_columns, load_events
+    from touchworth.sources.rejects import Rejects
 
     rules = make_rules(
         lookback=lookback,
@@ -124,9 +133,42 @@ def read_events(
         drop=drop,
         transforms=transforms,
     )
-    if engine not in ENGINES:
-        raise not_one_of("--engine", engine, ENGINES)
+    on_spark = engine == "spark" or engine.startswith("spark://")
+    if engine not in ENGINES and not on_spark:
+        raise not_one_of("--engine", engine, (*ENGINES, "spark", "spark://host:port"))
     watch = Watch(progress)
+    joint = delimiter or " > "
+    if on_spark or type(source).__module__.startswith("pyspark."):
+        from touchworth.journeys.spark import SparkOptions, read_spark
+
+        for option, given in (("rejects", rejects), ("deduplicate", deduplicate), ("table", table), ("query", query)):
+            if given:
+                raise RequestError(f"--{option} is not for Spark; {INSTEAD[option]}")
+        apart = conversions_source is not None
+        on_workers = read_spark(
+            source,
+            conversions_source,
+            event_columns(user, time, channel, conversion, value, cost, sequence, apart=apart),
+            {"user": conversion_user, "time": conversion_time, "value": conversion_value},
+            Common(
+                names=Names(),
+                rejects=Rejects(),
+                where=where or {},
+                by=by,
+                strip_prefix=strip_prefix,
+                missing_channel=missing_channel,
+                deduplicate=False,
+                timezone=timezone,
+                date_order=date_order,
+                max_rejects=max_rejects,
+                progress=None,
+            ),
+            rules,
+            joint,
+            SparkOptions(engine, threads, memory, temp),
+        )
+        watch.stage("read and encode")
+        return on_workers
     events = load_events(
         source,
         user=user,
@@ -159,7 +201,6 @@ def read_events(
         partitions=FEWEST_PARTITIONS if engine == "partitions" else None,
     )
     watch.stage("read and encode")
-    joint = delimiter or " > "
     if isinstance(events, PartitionedEvents):
         return partition_journeys(LocalPartitions(events), events, rules, threads, joint)
     cut = journeys_from_events if by is None else journeys_by_group

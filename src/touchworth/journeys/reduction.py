@@ -7,7 +7,7 @@ differ only in how a partition comes about: all users in memory, a partition rea
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +17,12 @@ from touchworth.journeys.counts import Counts, PathCounts, Plan, count_paths, me
 from touchworth.journeys.deal import TOO_FEW_USERS
 from touchworth.journeys.local import deal, reduce_journeys
 from touchworth.journeys.overview import Overview, merge_overviews, overview
-from touchworth.journeys.partitioned import PartitionedJourneys
+from touchworth.journeys.partitioned import PartitionedJourneys, PathParts
 
 __all__ = ["AnyJourneys", "PathParts", "Reduction", "fold", "merge_reductions", "reduce_all", "reduce_journeys_of"]
 
 T = TypeVar("T")
 AnyJourneys = Journeys | PartitionedJourneys
-
-
-class PathParts(Protocol):
-    """Distinct paths in parts, each path in one of them."""
-
-    def map(self, function: Callable[[PathCounts], T]) -> Iterator[T]:
-        """The function of every part, in turn."""
-
-    def close(self) -> None:
-        """Let go of them."""
 
 
 @dataclass(frozen=True, slots=True)

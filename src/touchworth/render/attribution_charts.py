@@ -552,13 +552,14 @@ def truth_scores(scores: Any, *, theme: str = "light") -> Any:
                 lines.append(f"worst: {label(str(row['worst_channel']), None)} ({unit.text(row['worst_error'])})")
             texts.append("<br>".join(lines))
         figure.add_scatter(
-            x=unit.shown([row["mean_abs_share_error"] for row in mine]), y=[place[row["model"]] for row in mine],
+            x=unit.shown([row["mean_abs_share_error"] for row in mine]),
+            y=[place[row["model"]] + 0.24 * (number - (len(truths) - 1) / 2) for row in mine],
             mode="markers", name=f"{label(truth, None)} effect",
-            marker={"color": look.colour(number), "size": 12, "symbol": ("circle", "diamond", "square")[number % 3],
+            marker={"color": look.colour(number), "size": 10, "symbol": ("circle", "diamond", "square")[number % 3],
                     "line": {"color": look.page, "width": 1}},
             hovertext=texts, hoverinfo="text",
         )  # fmt: skip
-    finish(figure, look, height=150 + 30 * len(names), title=title, legend=True, hovermode="closest",
+    finish(figure, look, height=150 + 34 * len(names), title=title, legend=True, hovermode="closest",
            note="nearer to the left is nearer to the truth")  # fmt: skip
     figure.update_yaxes(**positions(names), autorange="reversed", title_text="model", zeroline=False)
     figure.update_xaxes(title_text=unit.title, rangemode="tozero")

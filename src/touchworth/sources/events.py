@@ -320,13 +320,7 @@ def load_events(
     collector, names = Rejects(rejects, force), Names(dimensions=tuple(Interner() for _ in wanted))
     limits: dict[str, Any] = {"timezone": timezone, "threads": threads, "temp": temp}
     apart = conversions_source is not None
-    asked = {
-        "user": user, "time": time, "channel": channel, "conversion": conversion, "value": value, "cost": cost,
-        "sequence": sequence,
-    }  # fmt: skip
-    if apart:
-        # Conversions stand in the other table: a flag or value among the touches counts only when named.
-        asked |= {"conversion": conversion or "", "value": value or ""}
+    asked = event_columns(user, time, channel, conversion, value, cost, sequence, apart=apart)
     common = Common(
         names, collector, where or {}, by, strip_prefix, missing_channel, deduplicate, timezone, date_order,
         max_rejects, progress, dimensions=wanted,
@@ -346,6 +340,26 @@ def load_events(
             raise
 
 
+def event_columns(
+    user: str | None,
+    time: str | None,
+    channel: str | None,
+    conversion: str | None,
+    value: str | None,
+    cost: str | None,
+    sequence: str | None,
+    *,
+    apart: bool,
+) -> dict[str, str | None]:
+    """Role -> column as asked for, of events with their conversions or `apart` from them."""
+    asked = {
+        "user": user, "time": time, "channel": channel, "conversion": conversion, "value": value, "cost": cost,
+        "sequence": sequence,
+    }  # fmt: skip
+    # Conversions stand in the other table: a flag or value among the touches counts only when named.
+    return asked | {"conversion": conversion or "", "value": value or ""} if apart else asked
+
+
 def sink_of(plan: MemoryPlan, names: "Names", temp: str | Path | None) -> "Held | Spilled":
     """Where rows go by the plan."""
     return Spilled(Spill(plan.partitions, temp), names, plan.run_rows) if plan.partitions else Held()
@@ -359,27 +373,40 @@ def read_opened(
     sink: "Held | Spilled",
 ) -> Events | PartitionedEvents:
     """Read the opened table of events, and that of conversions if there is one, into `sink` and finish it."""
-    roles = event_roles(opened[0], asked)
-    read = [read_table(opened[0], roles, common, sink)]
-    columns, detected = dict(roles.columns), list(roles.detected)
-    apart = len(opened) > 1
-    if apart:
-        roles = conversion_roles(opened[1], dict(zip(("user", "time", "value"), asked_of_conversions, strict=True)))
+    roles = [event_roles(opened[0], asked)]
+    read = [read_table(opened[0], roles[0], common, sink)]
+    if len(opened) > 1:
+        of_conversions = dict(zip(("user", "time", "value"), asked_of_conversions, strict=True))
+        roles.append(conversion_roles(opened[1], of_conversions))
         common.missing_channel, common.conversions_only = None, True
-        read.append(read_table(opened[1], roles, common, sink))
-        columns |= {f"conversion_{role}": name for role, name in roles.columns.items()}
-        detected += [f"conversion_{role}" for role in roles.detected]
+        read.append(read_table(opened[1], roles[1], common, sink))
     notices = [notice for tables in opened for notice in tables.notices]
-    if not apart and "conversion" not in columns:
+    sources = tuple(name for tables in opened for name in tables.names)
+    report = report_of(sources, roles, read, common, notices)
+    if isinstance(sink, Held):
+        return assemble(sink.chunks, common.names, report, notices, by=common.by, dimensions=common.dimensions)
+    return assemble_partitions(sink, report, notices, common.dimensions)
+
+
+def report_of(
+    sources: tuple[str, ...], roles: list[Roles], read: list[Tally], common: "Common", notices: list[str]
+) -> ReadReport:
+    """Judge the rejects and account for the rows of the events, and of the conversions if they are apart."""
+    columns, detected = dict(roles[0].columns), list(roles[0].detected)
+    apart = len(roles) > 1
+    if apart:
+        columns |= {f"conversion_{role}": name for role, name in roles[1].columns.items()}
+        detected += [f"conversion_{role}" for role in roles[1].detected]
+    elif "conversion" not in columns:
         notices.append("no column says which rows convert: none does; name one with --conversion")
     rows_read = sum(one.rows for one in read)
     common.rejects.judge(rows_read, common.max_rejects)
     counts = sum((one.oddities for one in read), np.zeros(4, np.int64))
     if counts[3]:
         notices.append(f"{counts[3]:,} negative values (refunds) are kept")
-    report = ReadReport(
+    return ReadReport(
         shape="touches" if apart else "events",
-        sources=tuple(name for tables in opened for name in tables.names),
+        sources=sources,
         columns=columns
         | ({"by": common.by} if common.by else {})
         | {f"dimension {place}": name for place, name in enumerate(common.dimensions, 1)},
@@ -393,9 +420,6 @@ def read_opened(
         conversions_without_channel=int(counts[1]),
         values_without_conversion=int(counts[2]),
     )
-    if isinstance(sink, Held):
-        return assemble(sink.chunks, common.names, report, notices, by=common.by, dimensions=common.dimensions)
-    return assemble_partitions(sink, report, notices, common.dimensions)
 
 
 def check_dimensions(dimensions: Sequence[str]) -> tuple[str, ...]:
@@ -435,8 +459,11 @@ class Common:
     dimensions: tuple[str, ...] = ()
 
 
-def read_table(tables: Tables, roles: Roles, common: Common, sink: Sink) -> Tally:
-    """Read every part of one table of events or conversions into `sink`."""
+def read_table(tables: Tables, roles: Roles, common: Common, sink: Sink, clocks: Sequence[str] | None = None) -> Tally:
+    """Read every part of one table of events or conversions into `sink`.
+
+    `clocks` is the SQL of the time of each part, where that has been settled on other rows of the same columns.
+    """
     tables.note_missing_columns()
     columns, by = roles.columns, common.by
     if common.conversions_only:
@@ -459,7 +486,8 @@ def read_table(tables: Tables, roles: Roles, common: Common, sink: Sink) -> Tall
                 raise RequestError(
                     f"{part.name} has no column {columns[role]!r}, which is the {role} of the other files"
                 )
-    clocks = time_columns(tables, columns["time"], common)
+    if clocks is None:
+        clocks = time_columns(tables, columns["time"], common)
     found = Tally()
     seen_rows = 0
     for part, clock in zip(tables.parts, clocks, strict=True):

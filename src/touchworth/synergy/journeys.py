@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from touchworth.errors import DataError
 from touchworth.games.game import Game
 from touchworth.games.tables import find_sets, game_from_sets
-from touchworth.journeys.build import Journeys
+from touchworth.journeys.build import DimensionPlayers, Journeys
 from touchworth.journeys.partitioned import PartitionedJourneys
 from touchworth.kernels import kernel
 from touchworth.sources.records import Sessions
@@ -67,6 +67,8 @@ def journey_sessions(journeys: Journeys | PartitionedJourneys) -> Sessions:
         journeys.symbol_channel[journeys.symbol], journeys.start, journeys.stop, len(journeys.channels)
     )
     players = journeys.channels
+    if journeys.dimensions is not None:
+        players, offsets, items = with_dimensions(players, offsets, items, journeys.dimensions)
     if journeys.users is not None:
         return Sessions(
             players=players,
@@ -160,6 +162,22 @@ def conversion_intervals(exact: ExactConversions, journeys: float, level: float)
         np.where(few, high * journeys, exact.conversions + reach),
         few,
     )
+
+
+def with_dimensions(
+    channels: tuple[str, ...], offsets: NDArray[np.int64], items: NDArray[np.int32], more: DimensionPlayers
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int32]]:
+    """Channels, then the values of dimensions, as players of each journey."""
+    twice = sorted(set(channels) & set(more.players))
+    if twice:
+        raise DataError(f"{twice[0]!r} is a channel and a value of a dimension; rename one of them")
+    own, added = np.diff(offsets), np.diff(more.offsets)
+    both = np.concatenate([[0], np.cumsum(own + added)]).astype(np.int64)
+    joined_items = np.empty(both[-1], np.int32)
+    joined_items[np.repeat(both[:-1] - offsets[:-1], own) + np.arange(items.size)] = items
+    place = np.repeat(both[:-1] + own - more.offsets[:-1], added) + np.arange(more.items.size)
+    joined_items[place] = more.items + len(channels)
+    return channels + more.players, both, joined_items
 
 
 @kernel

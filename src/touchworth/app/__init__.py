@@ -1,0 +1,1 @@
+"""The browser app: thin Streamlit pages over the library. `touchworth app` starts it."""
