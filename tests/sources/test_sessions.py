@@ -149,6 +149,28 @@ def test_where_leaves_rows_out(tmp_path):
     assert "1 columns are no players because they are not binary: 'market' holds 'fr'" in found.report.notices
 
 
+def test_rows_that_are_left_out_decide_nothing(tmp_path):
+    text = "a,b,y,market\n1,0,1,fr\n0,1,0,fr\n7,1,1,de\n1,x,3,de\n1,1,1,fr\n"
+    found = sessions_of(tmp_path, text, where={"market": "fr"}, players=["a", "b"])
+    assert matrix(found) == [[1, 0], [0, 1], [1, 1]]
+    assert (found.report.rows_left_out, found.report.rows_rejected) == (2, 0)
+    with pytest.raises(RequestError, match=r"the player 'a' is not binary: 1 of 2 rows hold .* such as '7'"):
+        sessions_of(tmp_path, text, where={"market": "de"}, players=["a"], target="y")
+
+
+def test_records_that_are_broken(tmp_path):
+    text = 'a,b,y\n1,0,1\n0,1\n"0,1,0\n0,1,0\n1,1,1,1\n1,\xff,1\n'.encode("latin-1")
+    found = sessions_of(tmp_path, text, max_rejects=0.9, rejects=tmp_path / "r.csv")
+    assert matrix(found) == [[1, 0], [0, 1]]
+    assert (found.report.rows_read, found.report.rows_rejected) == (6, 4)
+    assert pd.read_csv(tmp_path / "r.csv")[["line", "reason"]].to_numpy().tolist() == [
+        [3, "wrong number of cells"],
+        [4, "quotes are broken"],
+        [6, "wrong number of cells"],
+        [7, "text is not UTF-8"],
+    ]
+
+
 def test_blank_cells_are_no_and_counted_where_the_row_is_kept(tmp_path):
     found = sessions_of(tmp_path, "a,b,y\n1,,1\n,1,0\n, ,\n1,1,0\n", max_rejects=0.5)
     assert matrix(found) == [[1, 0], [0, 1], [1, 1]]
@@ -307,6 +329,7 @@ def test_a_real_target(tmp_path):
     found = sessions_of(tmp_path, text, target="basket")
     assert found.players == ("a", "b", "converted")
     assert (found.value.tolist(), found.value_is_target, found.converted) == ([12.5, 0, -3], True, None)
+    assert found.report.notices == ("the target 'basket' holds 12.5, -3 beside 0 and 1: its numbers are the target",)
     bad = text + "1,1,,0\n1,0,nan,0\n0,1,inf,1\n0,1,many,1\n"
     found = sessions_of(tmp_path, bad, target="basket", max_rejects=0.9)
     assert found.rows == 3

@@ -1,11 +1,16 @@
 """`read_sessions`: one call for every shape, and options that fit none."""
 
+import json
+
 import pandas as pd
 import pytest
 
 import touchworth as tw
 from touchworth.errors import RequestError
+from touchworth.games.game import coalition_names
 from touchworth.sources.columns import detect_shape
+from touchworth.synergy.bitmaps import pack_sessions
+from touchworth.synergy.mining import mine
 
 
 @pytest.fixture
@@ -115,3 +120,29 @@ def test_shapes_of_real_files(shared):
         "datacamp_marketing.csv": "events",
     }
     assert {name: detect_shape(shared / "data" / name) for name in shapes} == shapes
+
+
+def test_sessions_that_are_read_count_as_known(shared):
+    golden = json.loads((shared / "golden" / "online_shoppers_game.json").read_text())
+    sessions = tw.read_sessions(shared / "data" / "online_shoppers_sessions.csv")
+    game = mine(pack_sessions(sessions), max_size=3, min_count=124)
+    found = dict(zip(coalition_names(game), zip(game.n.tolist(), game.s.tolist(), strict=True), strict=True))
+    expected = {name: (row["n"], row["s"]) for name, row in golden["coalitions"].items()}
+    assert {frozenset(name.split(" & ")): pair for name, pair in found.items()} == {
+        frozenset(name.split(" & ")): pair for name, pair in expected.items()
+    }
+
+
+def test_weighted_rows_of_known_coalitions(shared, tmp_path):
+    listed = pd.read_csv(shared / "data" / "kaggle_attribution_known_coalitions.csv")[:7]
+    channels = ["Facebook", "Instagram", "Online Display", "Online Video", "Paid Search"]
+    rows = [
+        [*(int(channel in row.coalition.split("|")) for channel in channels), y, weight]
+        for row in listed.itertuples()
+        for y, weight in ((1, row.converted_users), (0, row.users - row.converted_users))
+    ]
+    pd.DataFrame(rows, columns=[*channels, "converted", "users"]).to_csv(tmp_path / "w.csv", index=False)
+    found = tw.synergies(tw.read_sessions(tmp_path / "w.csv", weight="users"), min_support=0)
+    row = next(row for row in found.table.to_pylist() if row["coalition"] == "Facebook & Instagram")
+    assert row["support"] == 20_196
+    assert row["synergy"] == pytest.approx(0.01447253, abs=5e-9)

@@ -79,17 +79,27 @@ class Sample:
     types: Mapping[str, str]
 
 
-def sample_of(tables: Tables) -> Sample:
-    """Examples of every column, from the first part that has it."""
+def sample_of(tables: Tables, where: Mapping[str, str] | None = None) -> Sample:
+    """Examples of every column, from the first part that has it; of rows that the filter keeps, if there are any."""
     cells: dict[str, list[str]] = {}
     types: dict[str, str] = {}
     for part in tables.parts:
         rows = tables.sample(part) if any(name not in cells for name in part.columns) else []
+        wanted = [(part.columns.index(name), value) for name, value in (where or {}).items() if part.has(name)]
+        rows = [row for row in rows if all(same_cell(row[i], value) for i, value in wanted)] or rows
         for i, name in enumerate(part.columns):
             if name not in cells:
                 cells[name] = [str(row[i]).strip() for row in rows if row[i] is not None and str(row[i]).strip()]
                 types[name] = part.types[i]
     return Sample(cells, types)
+
+
+def same_cell(cell: str | None, value: str) -> bool:
+    """Whether a cell is what a filter asks for: the same text, or the same number."""
+    if cell is None:
+        return False
+    cell, value = cell.strip(), value.strip()
+    return cell == value or (is_number(cell) and is_number(value) and float(cell) == float(value))
 
 
 def plain_name(name: str) -> str:

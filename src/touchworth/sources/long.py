@@ -185,7 +185,10 @@ def read_rows(
 ) -> Rows:
     """Read every part of one table: its sessions, features and outcomes."""
     tables.note_missing_columns()
-    sample = sample_of(tables)
+    mine = {name: value for name, value in common.where.items() if name in tables.columns}
+    wanted = filter_columns(tables, mine)
+    common.filtered |= set(mine)
+    sample = sample_of(tables, wanted)
     roles = {
         role: need_column(tables, name, f"--{role}" + ("" if optional else " in the outcomes"))
         for role, name in names.items()
@@ -194,9 +197,6 @@ def read_rows(
         raise RequestError(f"the column {roles['session']!r} is named for both --session and --feature")
     taken = {name: f"--{role}" for role, name in roles.items()}
     plan = settle_plan(tables, sample, asked, taken, optional=optional)
-    mine = {name: value for name, value in common.where.items() if name in tables.columns}
-    wanted = filter_columns(tables, mine)
-    common.filtered |= set(mine)
     tables.use([*roles.values(), *plan.columns.values(), *wanted])
 
     def read_all_parts() -> tuple[list[Chunk], list[int]]:
@@ -211,7 +211,7 @@ def read_rows(
         return chunks, part_rows
 
     chunks, part_rows = read_all_parts()
-    numbers = plan_as_numbers(tables, plan, [chunk.outcome.status for chunk in chunks])
+    numbers = plan_as_numbers(tables, plan, [chunk.outcome.status for chunk in chunks], wanted)
     if numbers is not None:
         plan = numbers
         chunks, part_rows = read_all_parts()

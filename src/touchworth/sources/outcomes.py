@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from touchworth.errors import DataError, RequestError
 from touchworth.sources.columns import Sample, find_target, is_binary, is_flag, is_number, other_numbers
 from touchworth.sources.encode import hash_texts
-from touchworth.sources.expressions import flag_sql, number_sql, text_sql
+from touchworth.sources.expressions import filter_sql, flag_sql, number_sql, text_sql
 from touchworth.sources.kinds import is_number_type
 from touchworth.sources.rejects import (
     BAD_TARGET,
@@ -161,21 +161,28 @@ def settle_plan(
             raise RequestError(no_target(tables, sample, taken))
     real = False
     if "target" in columns and not detected:
-        real = numbers_are_meant(columns["target"], sample)
+        numbers = other_examples(columns["target"], sample)
+        real = bool(numbers)
         if real:
             refuse_two_values(columns)
+            tables.notices.append(numbers_notice(columns["target"], numbers))
     return Plan({role: columns[role] for role in ROLES if role in columns}, detected, real)
 
 
-def numbers_are_meant(target: str, sample: Sample) -> bool:
-    """Whether a named target is a real one, by its examples; neither flags nor numbers are refused."""
+def other_examples(target: str, sample: Sample) -> list[str]:
+    """Examples of a named target that are numbers other than 0 and 1; cells that are neither are refused."""
     cells, kind = sample.cells[target], sample.types[target]
     if cells and not any(is_flag(cell, kind) or is_number(cell) for cell in cells):
         shown = ", ".join(list(dict.fromkeys(map(repr, cells)))[:5])
         raise RequestError(
             f"the target {target!r} holds {shown}; it must hold 0 and 1 (or yes and no, true and false), or numbers"
         )
-    return bool(other_numbers(target, sample))
+    return list(dict.fromkeys(other_numbers(target, sample)))[:3]
+
+
+def numbers_notice(target: str, numbers: Iterable[str]) -> str:
+    """What to tell about a target that is a real one."""
+    return f"the target {target!r} holds {', '.join(numbers)} beside 0 and 1: its numbers are the target"
 
 
 def refuse_two_values(columns: Mapping[str, str]) -> None:
@@ -319,7 +326,9 @@ def check_outcomes(outcome: Outcomes, plan: Plan, rows: int, rows_read: int) -> 
     )
 
 
-def plan_as_numbers(tables: Tables, plan: Plan, statuses: Iterable[NDArray[np.uint8]]) -> Plan | None:
+def plan_as_numbers(
+    tables: Tables, plan: Plan, statuses: Iterable[NDArray[np.uint8]], where: Mapping[str, str]
+) -> Plan | None:
     """The plan with a real target, where one that was taken for a flag holds other numbers; None where all is well.
 
     Raises
@@ -330,7 +339,7 @@ def plan_as_numbers(tables: Tables, plan: Plan, statuses: Iterable[NDArray[np.ui
     if "target" not in plan.columns or plan.real or not any((one == TARGET_NO_FLAG).any() for one in statuses):
         return None
     name = plan.columns["target"]
-    numbers = examples(tables, name, numbers=True)[:3]
+    numbers = examples(tables, name, where, numbers=True)[:3]
     if not numbers:
         return None
     shown = ", ".join(numbers)
@@ -340,12 +349,15 @@ def plan_as_numbers(tables: Tables, plan: Plan, statuses: Iterable[NDArray[np.ui
             "--target (this one to use its numbers)"
         )
     refuse_two_values(plan.columns)
-    tables.notices.append(f"the target {name!r} holds {shown} beside 0 and 1: its numbers are the target")
+    tables.notices.append(numbers_notice(name, numbers))
     return Plan(plan.columns, plan.detected, real=True)
 
 
-def examples(tables: Tables, name: str, *, numbers: bool) -> list[str]:
-    """Different cells of a column that are no flag, at most 5: finite numbers, or all of them."""
+def examples(tables: Tables, name: str, where: Mapping[str, str], *, numbers: bool) -> list[str]:
+    """Different cells of a column that are no flag, at most 5: finite numbers, or all of them.
+
+    Rows that the filter `where` leaves out are not looked at.
+    """
     found: dict[str, None] = {}
     for part in tables.parts:
         if not part.has(name) or len(found) >= 5:
@@ -354,8 +366,11 @@ def examples(tables: Tables, name: str, *, numbers: bool) -> list[str]:
         if kind == "BOOLEAN":
             continue
         cell = text_sql(column, kind) if not is_number_type(kind) else f"CAST({column} AS VARCHAR)"
-        inner = f"SELECT {cell} AS cell, {number_sql(column, kind)} AS number, {flag_sql(column, kind)} AS flag"
-        test = "flag = 3 AND isfinite(number)" if numbers else "flag = 3"
+        inner = (
+            f"SELECT {cell} AS cell, {number_sql(column, kind)} AS number, {flag_sql(column, kind)} AS flag, "
+            f"{filter_sql(part, where) or '0'} AS left_out"
+        )
+        test = "flag = 3 AND left_out = 0" + (" AND isfinite(number)" if numbers else "")
 
         def sql(relation: str, inner: str = inner, test: str = test) -> str:
             return f"SELECT cell FROM ({inner} FROM {relation}) WHERE {test} LIMIT 200"

@@ -135,21 +135,23 @@ def load_sessions(
     asked = {"target": target, "value": value, "order_value": order_value, "user": user, "weight": weight}
     with open_tables(source, table=table, query=query, threads=threads, memory=memory, temp=temp) as tables:
         tables.note_missing_columns()
-        sample = sample_of(tables)
+        wanted = filter_columns(tables, where)
+        sample = sample_of(tables, wanted)
         named = name_players(tables, players)
         plan = settle_plan(tables, sample, asked, dict.fromkeys(named, "--player"))
-        wanted = filter_columns(tables, where)
         left: dict[str, str] = {}
         candidates = named or find_players(tables, sample, plan, left)
         tables.use([*candidates, *plan.columns.values(), *wanted])
         tables.batch_rows = min(tables.batch_rows, max(FEWEST_ROWS, CELLS_A_BATCH // len(candidates)))
         wide = Wide(candidates, frozenset(named), [])
         read_parts(tables, wide, plan, wanted, collector, progress)
-        numbers = plan_as_numbers(tables, plan, [chunk.outcome.status for part in wide.chunks for chunk in part])
+        numbers = plan_as_numbers(
+            tables, plan, [chunk.outcome.status for part in wide.chunks for chunk in part], wanted
+        )
         if numbers is not None:
             plan = numbers
             read_parts(tables, wide, plan, wanted, collector, progress)
-        judge_players(tables, wide, max_rejects if player_rejects is None else player_rejects, left)
+        judge_players(tables, wide, wanted, max_rejects if player_rejects is None else player_rejects, left)
         rows_read = settle_rows(tables, wide, plan, collector)
         if left:
             tables.notices.append(left_out_notice(left))
@@ -296,7 +298,9 @@ def encode_batch(batch: pa.RecordBatch, players: int, plan: Plan) -> Chunk:
     return Chunk(bits, blank, odd, judge_outcomes(batch, plan))
 
 
-def judge_players(tables: Tables, wide: Wide, max_rejects: float, left: dict[str, str]) -> None:
+def judge_players(
+    tables: Tables, wide: Wide, where: Mapping[str, str], max_rejects: float, left: dict[str, str]
+) -> None:
     """Leave out the players that are not binary after all; refuse those that were named.
 
     Raises
@@ -304,14 +308,15 @@ def judge_players(tables: Tables, wide: Wide, max_rejects: float, left: dict[str
     RequestError
         A named player that is not binary, or no player is left.
     """
-    rows = sum(chunk.rows for part in wide.chunks for chunk in part)
+    chunks = [(chunk, pack(chunk.outcome.status != LEFT_OUT)) for part in wide.chunks for chunk in part]
+    rows = sum(ones_of(kept) for _, kept in chunks)
     dropped: set[int] = set()
     for i, name in enumerate(wide.players):
-        count = sum(ones_of(chunk.odd[i]) for part in wide.chunks for chunk in part if i in chunk.odd)
+        count = sum(ones_of(chunk.odd[i] & kept) for chunk, kept in chunks if i in chunk.odd)
         if not count:
             continue
-        cells = examples(tables, name, numbers=True) or (
-            examples(tables, name, numbers=False) if count > max_rejects * rows else []
+        cells = examples(tables, name, where, numbers=True) or (
+            examples(tables, name, where, numbers=False) if count > max_rejects * rows else []
         )
         if not cells:
             continue
