@@ -411,7 +411,7 @@ def test_nothing_to_use(tmp_path):
         sessions_of(tmp_path, "a,y,m\n1,0,1\n0,1,1\n", where={"m": "2"}, players=["a"])
     with pytest.raises(DataError, match=r"has a header and no rows"):
         sessions_of(tmp_path, "a,y\n")
-    with pytest.raises(DataError, match=r"none of the 0 rows can be used"):
+    with pytest.raises(DataError, match=r"the input has no rows; there must be at least one session"):
         load_sessions(pa.table({"a": pa.array([], pa.int8()), "y": pa.array([], pa.int8())}), target="y")
 
 
@@ -539,3 +539,18 @@ def test_a_column_that_looks_like_the_user_is_pointed_at(tmp_path):
     assert notice in sessions_of(tmp_path, text).report.notices
     assert notice not in sessions_of(tmp_path, text, user="customer_id").report.notices
     assert len(sessions_of(tmp_path, "a,id,y\n1,5,1\n0,6,0\n").report.notices) == 1
+
+
+def test_what_a_spreadsheet_has_done():
+    rows = 2**20 - 1
+    frame = pa.table(
+        {"a": np.arange(rows, dtype=np.int64) % 2, "y": np.arange(rows, dtype=np.int64) % 3 == 0}
+    ).append_column("u", pa.array(np.where(np.arange(rows) % 5, "2.81772E+18", "x")))
+    found = load_sessions(frame, user="u")
+    assert found.report.notices == (
+        "pyarrow Table has exactly 1,048,575 rows, as many as a spreadsheet holds: "
+        "rows after them were probably cut off",
+        "1 user ids such as '2.81772E+18' were rounded by a spreadsheet: different users have become one; "
+        "export the ids as text",
+    )
+    assert repr(found) == "Sessions(1,048,575 sessions, 1 players, 349,525 converted)"

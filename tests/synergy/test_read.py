@@ -64,6 +64,17 @@ def test_options_that_fit_no_shape(wide, options, message):
         tw.read_sessions(wide, **options)
 
 
+def test_a_frame_of_outcomes(wide, pairs):
+    told = pd.DataFrame({"sid": [1, 2, 3], "bought": [1, 0, 0]})
+    found = tw.read_sessions(pairs, session="sid", feature="page", outcomes=told, target="bought")
+    assert repr(found) == "Sessions(3 sessions, 3 players, 1 converted)"
+    assert tw.validate(pairs, session="sid", feature="page", outcomes=told, target="bought").acceptable
+    with pytest.raises(RequestError, match="--outcomes has no meaning for the shape sessions"):
+        tw.read_sessions(wide, shape="sessions", outcomes=told)
+    with pytest.raises(RequestError, match="--session is ''; name the column"):
+        tw.validate(wide, outcomes=told)
+
+
 def test_shapes_are_detected(wide, pairs, lines):
     assert detect_shape(wide) == "sessions"
     assert detect_shape(lines) == "transactions"

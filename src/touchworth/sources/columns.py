@@ -342,9 +342,14 @@ def named_shape(named: Mapping[str, object]) -> str | None:
         ("paths", ("path", "conversions", "nulls")),
         ("events", ("user", "time", "channel")),
     ):
-        if any(named.get(role) for role in roles):
+        if any(is_given(named.get(role)) for role in roles):
             return shape
     return None
+
+
+def is_given(value: object) -> bool:
+    """Whether an option was given: not None, nor an empty text or collection (a frame is given, also an empty one)."""
+    return value is not None and not (isinstance(value, str | list | tuple | dict) and not value)
 
 
 def shape_of(tables: Tables, named: Mapping[str, object]) -> str:

@@ -535,15 +535,20 @@ def settle_part(tables: Tables, part: Part, mine: Tally, roles: Roles, common: C
     rejected, codes = mine.rejected()
     tables.collect_rejects(part, rejected, codes, roles.columns, common.rejects)
     rows = mine.rows + tables.broken(part)
+    note_spreadsheet(tables, part, rows)
+    found.rows += rows
+    found.duplicates += mine.duplicates
+    found.left_out += mine.left_out
+    found.oddities += mine.oddities
+
+
+def note_spreadsheet(tables: Tables, part: Part, rows: int) -> None:
+    """A notice where a part has as many rows as a spreadsheet can hold."""
     if rows in (SPREADSHEET_ROWS, SPREADSHEET_ROWS + 1):
         tables.notices.append(
             f"{part.name} has exactly {rows:,} rows, as many as a spreadsheet holds: "
             "rows after them were probably cut off"
         )
-    found.rows += rows
-    found.duplicates += mine.duplicates
-    found.left_out += mine.left_out
-    found.oddities += mine.oddities
 
 
 def without_rejected(chunk: Chunk) -> Chunk:
@@ -896,11 +901,11 @@ def rounded_ids(user_ids: pa.Array) -> pa.Array:
     return suspects.filter(pc.match_substring_regex(suspects, r"^\d(\.\d+)?E\+\d+$"))
 
 
-def notices_of_ids(rounded: pa.Array) -> list[str]:
+def notices_of_ids(rounded: pa.Array, kind: str = "user") -> list[str]:
     """A notice when a spreadsheet has rounded ids to a few digits."""
     if len(rounded) == 0:
         return []
     return [
-        f"{len(rounded):,} user ids such as {rounded[0].as_py()!r} were rounded by a spreadsheet: different users have "
-        "become one; export the ids as text"
+        f"{len(rounded):,} {kind} ids such as {rounded[0].as_py()!r} were rounded by a spreadsheet: different {kind}s "
+        "have become one; export the ids as text"
     ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from touchworth.errors import RequestError, missing_column
 from touchworth.sources.columns import sample_of
 from touchworth.sources.encode import Interner
-from touchworth.sources.events import check_options, select
+from touchworth.sources.events import check_options, note_spreadsheet, notices_of_ids, rounded_ids, select
 from touchworth.sources.expressions import filter_columns, filter_sql, text_sql
 from touchworth.sources.lists import group_pairs, sessions_of_lists
 from touchworth.sources.outcomes import (
@@ -317,7 +317,9 @@ def settle(tables: Tables, rows: Rows, names: Mapping[str, str], common: Common)
         status = rows.outcome.status[begin : begin + count]
         bad = np.flatnonzero((status > 0) & (status < LEFT_OUT))
         tables.collect_rejects(part, bad, status[bad], blamed, common.rejects)
-        common.rows_read += count + tables.broken(part)
+        read = count + tables.broken(part)
+        note_spreadsheet(tables, part, read)
+        common.rows_read += read
         common.left_out += int(np.count_nonzero(status == LEFT_OUT))
         begin += count
     common.notices += tables.notices
@@ -346,6 +348,7 @@ def assemble(
     alone = int(np.count_nonzero(np.diff(offsets) == 0))
     if alone:
         common.notices.append(f"{alone:,} sessions hold no player")
+    common.notices += notices_of_ids(rounded_ids(common.sessions.texts()), "session")
     names: list[str] = common.features.texts().to_pylist()
     return sessions_of_lists(
         names, offsets, items, chosen, report, common.notices,

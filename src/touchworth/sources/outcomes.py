@@ -302,6 +302,8 @@ def check_outcomes(outcome: Outcomes, plan: Plan, rows: int, rows_read: int) -> 
     DataError
         No row is left, all weights are 0, or the target is the same in every session.
     """
+    if rows_read == 0:
+        raise DataError("the input has no rows; there must be at least one session")
     if rows == 0:
         raise DataError(f"none of the {rows_read:,} rows can be used: all are rejected or left out")
     counted: Any = slice(None)

@@ -157,7 +157,7 @@ class PathTable:
     report: ReadReport
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Sessions:
     """Sessions and the players each holds, in the order read (``n`` sessions); exactly one form is there.
 
@@ -198,8 +198,16 @@ class Sessions:
     user_hash: NDArray[np.uint64] | None
     report: ReadReport
 
+    def __repr__(self) -> str:
+        told = ""
+        if self.converted is not None:
+            told = f", {int(self.converted.sum(dtype=np.int64)):,} converted"
+        if self.value is not None:
+            told += f", value {self.value.sum():,.6g}"
+        return f"Sessions({self.rows:,} sessions, {len(self.players):,} players{told})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class GameTable:
     """Values of coalitions, each once (``f`` coalitions without the empty one).
 
@@ -224,3 +232,6 @@ class GameTable:
     values: NDArray[np.float64]
     empty_value: float | None
     report: ReadReport
+
+    def __repr__(self) -> str:
+        return f"GameTable({self.values.size:,} coalitions, {len(self.players):,} players)"

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from touchworth.errors import DataError, RequestError
 from touchworth.kernels import kernel
 from touchworth.sources.columns import Sample, find_role, is_binary, odd_example, plain_name, sample_of
-from touchworth.sources.events import check_options, named_rows, select
+from touchworth.sources.events import (
+    check_options,
+    named_rows,
+    note_spreadsheet,
+    notices_of_ids,
+    rounded_ids,
+    select,
+)
 from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql
 from touchworth.sources.outcomes import (
     Outcomes,
@@ -50,12 +57,15 @@ class Chunk:
         Player -> bits of the cells that are blank, or no flag; only players that have any.
     outcome
         Target, value, weight, user and what becomes of the rows.
+    rounded
+        Ids of users that a spreadsheet rounded.
     """
 
     bits: list[Bits]
     blank: dict[int, Bits]
     odd: dict[int, Bits]
     outcome: Outcomes
+    rounded: pa.Array
 
     @property
     def rows(self) -> int:
@@ -295,7 +305,8 @@ def encode_batch(batch: pa.RecordBatch, players: int, plan: Plan) -> Chunk:
             holds = flags == code
             if holds.any():
                 found[i] = np.packbits(holds, bitorder="little")
-    return Chunk(bits, blank, odd, judge_outcomes(batch, plan))
+    users = batch.column("user") if "user" in plan.columns else pa.array([], pa.string())
+    return Chunk(bits, blank, odd, judge_outcomes(batch, plan), rounded_ids(users))
 
 
 def judge_players(
@@ -370,7 +381,9 @@ def settle_rows(tables: Tables, wide: Wide, plan: Plan, rejects: Rejects) -> int
         tables.collect_rejects(
             part, bad, status[bad], plan.blamed(), rejects, [names.get(row, "") for row in bad.tolist()]
         )
-        rows_read += status.size + tables.broken(part)
+        rows = status.size + tables.broken(part)
+        note_spreadsheet(tables, part, rows)
+        rows_read += rows
     return rows_read
 
 
@@ -407,6 +420,9 @@ def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadRepo
         if some:
             shown = ", ".join(map(repr, some[:12])) + (", ..." if len(some) > 12 else "")
             notices.append(f"{len(some):,} players {what} and are left out: {shown}")
+    rounded = [chunk.rounded.cast(pa.string()) for chunk in chunks if len(chunk.rounded)]
+    if rounded:
+        notices += notices_of_ids(pa.concat_arrays(rounded).unique())
     blanks = sum(
         ones_of(cells if keep.size == 0 else cells & keep)
         for chunk, keep in zip(chunks, keeps, strict=True)

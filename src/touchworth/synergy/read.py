@@ -171,20 +171,20 @@ def read_game(
 
 def settle_shape(source: Any, shape: str | None, given: Mapping[str, Any]) -> str:
     """The shape asked for or detected; options that have no meaning for it are refused."""
-    from touchworth.sources.columns import are_transactions
+    from touchworth.sources.columns import are_transactions, is_given
 
     if shape not in (None, *SHAPES):
         raise not_one_of("--shape", shape, SHAPES)
     if shape is None:
-        named = [one for one, options in ONLY.items() if any(given[name] is not None for name in options)]
-        if not named and not any(given[name] is not None for name in NOT_TRANSACTIONS) and are_transactions(source):
+        named = [one for one, options in ONLY.items() if any(is_given(given[name]) for name in options)]
+        if not named and not any(is_given(given[name]) for name in NOT_TRANSACTIONS) and are_transactions(source):
             named = ["transactions"]
         shape = named[0] if named else "sessions"
     useless = [name for one, options in ONLY.items() if one != shape for name in options]
     if shape == "transactions":
         useless += NOT_TRANSACTIONS
     for name in useless:
-        if given[name]:
+        if is_given(given[name]):
             raise RequestError(
                 f"--{name.replace('_', '-')} has no meaning for the shape {shape}; leave it out or give --shape"
             )
