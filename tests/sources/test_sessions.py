@@ -487,3 +487,32 @@ def test_real_sessions(shared):
     raw = tw.read_sessions(shared / "data" / "online_shoppers_intention.csv", value="PageValues")
     assert (raw.players, raw.report.columns) == (("Weekend",), {"target": "Revenue", "value": "PageValues"})
     assert raw.converted.tolist() == y.tolist()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_batches_of_any_length_are_joined(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("touchworth.sources.sessions.CELLS_A_BATCH", 1)
+    monkeypatch.setattr("touchworth.sources.sessions.FEWEST_ROWS", 1003)
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(rng.integers(0, 2, (7001, 4)), columns=["a", "b", "c", "y"])
+    frame.loc[[5, 2050, 6999], "y"] = 7
+    place = tmp_path / f"many.{kind}"
+    if kind == "csv":
+        frame.astype(str).replace({"y": {"7": ""}}).to_csv(place, index=False)
+    else:
+        frame.astype("Int8").replace({"y": {7: pd.NA}}).to_parquet(place)
+    found = load_sessions(place)
+    kept = frame[frame["y"] < 7]
+    assert found.report.rejected_by_reason == {"target is missing": 3}
+    assert matrix(found) == kept[["a", "b", "c"]].to_numpy().tolist()
+    assert found.converted.tolist() == kept["y"].tolist()
+
+
+def test_a_column_that_looks_like_the_user_is_pointed_at(tmp_path):
+    text = "a,id,customer_id,y\n1,5,7,1\n0,6,7,0\n"
+    notice = (
+        "the column 'customer_id' looks like the user; --user customer_id makes errors that respect repeated visits"
+    )
+    assert notice in sessions_of(tmp_path, text).report.notices
+    assert notice not in sessions_of(tmp_path, text, user="customer_id").report.notices
+    assert len(sessions_of(tmp_path, "a,id,y\n1,5,1\n0,6,0\n").report.notices) == 1

@@ -68,6 +68,11 @@ def test_shapes_are_detected(wide, pairs, lines):
     assert detect_shape(wide, target="a") == "sessions"
     assert detect_shape(wide, coalition="a") == "game"
     assert detect_shape(wide, target_item="a") == "transactions"
+    # A log whose user and channel have names of their own may hold flags as well: a time says that it is one.
+    log = pd.DataFrame({"wer": ["u"], "wann": ["2026-01-02 10:00"], "kanal": ["ads"], "mobile": [1], "converted": [0]})
+    with pytest.raises(RequestError, match=r"fit neither events"):
+        detect_shape(log)
+    assert detect_shape(log.drop(columns="wann")) == "sessions"
     with pytest.raises(RequestError, match=r"fit neither events .* sessions \(columns of 0 and 1, and a target\)"):
         detect_shape(pairs)
 
@@ -101,6 +106,7 @@ def test_frames_and_databases_are_no_transactions():
 def test_shapes_of_real_files(shared):
     shapes = {
         "online_shoppers_sessions.csv": "sessions",
+        "online_shoppers_intention.csv": "sessions",
         "retail.dat.gz": "transactions",
         "mushroom.dat.gz": "transactions",
         "msweb_train.dat.gz": "transactions",

@@ -357,7 +357,7 @@ def shape_of(tables: Tables, named: Mapping[str, object]) -> str:
         return "game"
     if present("path") and present("conversions"):
         return "paths"
-    if are_sessions(sample):
+    if are_sessions(sample, most=present("time")):
         return "sessions"
     columns = ", ".join(map(repr, tables.columns))
     raise RequestError(
@@ -367,15 +367,15 @@ def shape_of(tables: Tables, named: Mapping[str, object]) -> str:
     )
 
 
-def are_sessions(sample: Sample) -> bool:
-    """Whether one column is named as a target and at least half of the others are flags."""
+def are_sessions(sample: Sample, *, most: bool) -> bool:
+    """Whether one column is named as a target and holds flags, and some (with `most` half) of the others do."""
     try:
         target = find_target(sample, ())
     except RequestError:
         return True
     others = [name for name in sample.cells if name != target]
     binary = [name for name in others if sample.cells[name] and is_binary(name, sample)]
-    return target is not None and bool(binary) and 2 * len(binary) >= len(others)
+    return target is not None and bool(binary) and (not most or 2 * len(binary) >= len(others))
 
 
 def are_transactions(source: Any) -> bool:

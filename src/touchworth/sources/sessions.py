@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from touchworth.errors import DataError, RequestError
 from touchworth.kernels import kernel
-from touchworth.sources.columns import Sample, is_binary, odd_example, sample_of
+from touchworth.sources.columns import Sample, find_role, is_binary, odd_example, plain_name, sample_of
 from touchworth.sources.events import check_options, named_rows, select
 from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql
 from touchworth.sources.outcomes import (
@@ -32,6 +32,9 @@ from touchworth.sources.tables import Part, Tables, need_column, open_tables
 __all__ = ["load_sessions"]
 
 Bits = NDArray[np.uint8]
+# A batch holds one byte a player and row until it is packed.
+CELLS_A_BATCH = 16_000_000
+FEWEST_ROWS = 10_000
 NO_BITS: Bits = np.empty(0, np.uint8)
 
 
@@ -139,6 +142,7 @@ def load_sessions(
         left: dict[str, str] = {}
         candidates = named or find_players(tables, sample, plan, left)
         tables.use([*candidates, *plan.columns.values(), *wanted])
+        tables.batch_rows = min(tables.batch_rows, max(FEWEST_ROWS, CELLS_A_BATCH // len(candidates)))
         wide = Wide(candidates, frozenset(named), [])
         read_parts(tables, wide, plan, wanted, collector, progress)
         numbers = plan_as_numbers(tables, plan, [chunk.outcome.status for part in wide.chunks for chunk in part])
@@ -149,6 +153,8 @@ def load_sessions(
         rows_read = settle_rows(tables, wide, plan, collector)
         if left:
             tables.notices.append(left_out_notice(left))
+        if user is None:
+            tables.notices += user_notice(sample, left)
         notices, sources = tables.notices, tables.names
     collector.judge(rows_read, max_rejects)
     status = np.concatenate([chunk.outcome.status for part in wide.chunks for chunk in part] or [NO_BITS])
@@ -212,6 +218,18 @@ def shown_columns(left: Mapping[str, str], most: int = 12) -> str:
 def left_out_notice(left: Mapping[str, str]) -> str:
     """Which columns are no players, and why."""
     return f"{len(left):,} columns are no players because they are not binary: {shown_columns(left)}"
+
+
+def user_notice(sample: Sample, left: Mapping[str, str]) -> list[str]:
+    """A notice where a column that is no player looks like the user: errors are by user only when it is named."""
+    try:
+        found = find_role("user", sample, [name for name in sample.cells if name not in left])
+    except RequestError:
+        return []
+    # A plain id may as well be the session's.
+    if found is None or plain_name(found) == "id":
+        return []
+    return [f"the column {found!r} looks like the user; --user {found} makes errors that respect repeated visits"]
 
 
 def read_parts(
