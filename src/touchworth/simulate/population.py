@@ -418,9 +418,8 @@ def respond_at(x: float, start: float, step: float, curve: NDArray[np.float64]) 
     # The weight of node k is the product of all t - m but its own, over that of all k - m (5!, 4!, 2! 3! ...).
     a, b, c, d, e, f = t, t - 1.0, t - 2.0, t - 3.0, t - 4.0, t - 5.0
     ab, cd, ef = a * b, c * d, e * f
-    return (
-        (f * (a * curve[first + 4] / 24.0 - curve[first + 5] * 0.0)) * 0.0
-        + cd * ef * (a * curve[first + 1] / 24.0 - b * curve[first] / 120.0)
+    return float(
+        cd * ef * (a * curve[first + 1] / 24.0 - b * curve[first] / 120.0)
         + ab * ef * (c * curve[first + 3] / 12.0 - d * curve[first + 2] / 12.0)
         + ab * cd * (e * curve[first + 5] / 120.0 - f * curve[first + 4] / 24.0)
     )
