@@ -33,7 +33,7 @@ print(made.rows, wall, cpu, peak, warm)
 """
 
 
-def measure(kind: str, size: int, threads: int, unit: str) -> None:
+def measure(kind: str, size: int, threads: int, unit: str, single: str) -> None:
     """Print one row of the table."""
     with tempfile.TemporaryDirectory(prefix="touchworth-bench-") as folder:
         path = Path(folder) / "out.parquet"
@@ -46,7 +46,7 @@ def measure(kind: str, size: int, threads: int, unit: str) -> None:
         copy = time.perf_counter() - begun
     print(
         f"  {kind:9s} {size:>12,} -> {rows:>12,} {unit}, {written / 1e6:7,.0f} MB   wall {wall:7.2f} s   "
-        f"CPU {cpu:7.2f} s = {cpu / rows * 1e6:.3f} us per {unit[:-1]}   peak {peak / 1024:5.0f} MB   "
+        f"CPU {cpu:7.2f} s = {cpu / rows * 1e6:.3f} us per {single}   peak {peak / 1024:5.0f} MB   "
         f"(first small run {warm:.2f} s; copying the file {copy:.2f} s)",
         flush=True,
     )
@@ -61,9 +61,9 @@ def main() -> None:
     given = options.parse_args()
     print(f"Simulating to Parquet with the truth, {given.threads} threads; journeys of 10 touches on average")
     for size in (given.users // 10, given.users):
-        measure("journeys", size, given.threads, "touches")
+        measure("journeys", size, given.threads, "touches", "touch")
     for size in (given.rows // 10, given.rows):
-        measure("sessions", size, given.threads, "rows")
+        measure("sessions", size, given.threads, "rows", "row")
 
 
 if __name__ == "__main__":

@@ -270,8 +270,8 @@ def test_columns_can_be_corrected(local, tmp_path):
     at = read_path(start(), path)
     data = session(at).data["sessions"]
     assert data.loaded.players == ("a", "b", "other")
-    at.selectbox(key=f"role_{data.fingerprint}_target").set_value("other").run()
-    at.multiselect(key=f"role_{data.fingerprint}_players").set_value(["a", "b"]).run()
+    at.selectbox(key=f"role_{data.fingerprint}_target").set_value("other")
+    at.multiselect(key=f"role_{data.fingerprint}_players").set_value(["a", "b"])
     press(at, "Read again")
     wait(at, "data")
     assert not at.exception

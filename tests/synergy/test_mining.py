@@ -435,7 +435,7 @@ def test_refused_on_the_way_where_larger_sizes_do_not_fit():
     ("arguments", "message"),
     [
         ({"max_size": 0}, "largest coalition size is 0; it must be 1 or more"),
-        ({"min_count": 0}, "minimum support is 0 sessions; it must be more than 0"),
+        ({"min_count": 0}, "minimum support is 0 sessions; it must be a finite number above 0"),
         ({"threads": 0}, "number of threads is 0; it must be 1 or more"),
     ],
 )

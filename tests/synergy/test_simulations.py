@@ -115,23 +115,3 @@ def test_intervals_of_low_evidence_cover_at_least_their_level(scale):
     # The gate looks at the outcome: of coalitions with 10 to 30 expected conversions some samples fall below it.
     assert all(shares[0] >= 0.93 for shares in covered.values()), covered
     assert by_size(covered, 0)[4] >= 0.95
-
-
-def test_shrunk_estimates_are_nearer_to_the_population_than_raw_ones():
-    held, chance, rate = population(8, 0.05, seed=3)
-    truth = true_dividends(held, chance, rate, "rate")
-    rng = np.random.default_rng(3)
-    better = 0
-    for _ in range(20):
-        cells = rng.multinomial(30_000, chance)
-        converted = rng.binomial(cells, rate)
-        sessions = make_sessions(np.vstack([held, held]), np.repeat([1, 0], len(held)),
-                                 weight=np.r_[converted, cells - converted])  # fmt: skip
-        rows = [
-            (row["synergy"], row["synergy_shrunk"], truth[row["coalition"]][0])
-            for row in synergies(sessions, max_size=4, min_support=0.005).table.to_pylist()
-            if row["size"] >= 2 and row["synergy_shrunk"] is not None
-        ]
-        raw, shrunk, true = np.array(rows).T
-        better += np.mean((shrunk - true) ** 2) < np.mean((raw - true) ** 2)
-    assert better >= 18

@@ -21,7 +21,7 @@ __all__ = ["Dataset", "Session", "fingerprint", "keep_upload", "preview", "usabl
 
 MOST_RESULTS = 12
 BLOCK = 1 << 22
-SECONDS_AFTER_DISCONNECT = 150
+SECONDS_AFTER_DISCONNECT = float(os.environ.get("TOUCHWORTH_APP_GRACE", "150"))
 """A page that lost its connection may come back within two minutes; then its files go."""
 
 
@@ -76,6 +76,7 @@ class Session:
         self.results: OrderedDict[str, Any] = OrderedDict()
         self.shown: dict[str, str] = {}
         self.basis: dict[str, str] = {}
+        self.uploads: dict[str, Path] = {}
         self.channels = default_channels()
         self._timer: threading.Timer | None = None
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)

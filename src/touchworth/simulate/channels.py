@@ -6,10 +6,12 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from touchworth.errors import DataError, RequestError, missing_column
 from touchworth.simulate.documents import check_keys, number, text
 
-__all__ = ["DEFAULT_CHANNELS", "Channel", "check_channels", "read_channels"]
+__all__ = ["DEFAULT_CHANNELS", "Channel", "channel_table", "check_channels", "read_channels"]
 
 SUM_TOLERANCE = 1e-6
 
@@ -161,6 +163,12 @@ def _from_file(path: Path, option: str) -> Iterable[Channel]:
         yield Channel(name, *numbers)
     if not found:
         raise DataError(f"{option}: {path.name} has no rows below its header")
+
+
+def channel_table(channels: tuple[Channel, ...] = DEFAULT_CHANNELS) -> pa.Table:
+    """Channels as a table with the columns of a channel file, to edit and to give back to `read_channels`."""
+    columns = zip(*(astuple(channel) for channel in channels), strict=True)
+    return pa.table(dict(zip(FILE_COLUMNS, map(list, columns), strict=True)))
 
 
 def channel_dict(channel: Channel) -> dict[str, Any]:

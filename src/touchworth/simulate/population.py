@@ -5,6 +5,7 @@ are enumerated, and one superset sum then answers for every coalition at once. B
 enumerated: the others add independent terms to the log-odds, over which the logistic curve is averaged term by term.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -316,7 +317,7 @@ def draw_population(
     )
 
     def mean(intercept: float) -> float:
-        return float((cells.weight * respond(cells.log_odds, intercept, curve.start, STEP, curve.values)).sum())
+        return mean_response(cells.log_odds, cells.weight, intercept, curve.start, STEP, curve.values)
 
     intercept = float(brentq(lambda x: mean(x) - rate, low, high, xtol=1e-13, rtol=1e-15))
     solved = Population(
@@ -383,7 +384,7 @@ def average_curve(marginals: NDArray[np.float64], weights: NDArray[np.float64], 
     grid = start + STEP * np.arange(int((highest - lowest + 2 * reach) / STEP) + 8, dtype=np.float64)
     values = respond(grid[None], 0.0, 0.0, STEP, LOGISTIC.values)[0]
     for marginal, weight in zip(marginals.tolist(), weights.tolist(), strict=True):
-        values = (1 - marginal) * values + marginal * respond(grid[None], weight, start, STEP, values)[0]
+        values = average_over(values, marginal, weight / STEP)
     return Curve(start, values)
 
 
@@ -407,37 +408,83 @@ def add_supersets(totals: NDArray[np.float64]) -> None:
 
 
 @kernel
+def respond_at(x: float, start: float, step: float, curve: NDArray[np.float64]) -> float:
+    """The logistic curve at x, or one tabulated at start + k * step by Lagrange's formula over six points."""
+    if curve.size == 0:
+        return 1.0 / (1.0 + math.exp(-x))
+    place = (x - start) / step
+    first = min(max(math.floor(place) - 2, 0), curve.size - 6)
+    t = min(max(place - first, 0.0), 5.0)
+    # The weight of node k is the product of all t - m but its own, over that of all k - m (5!, 4!, 2! 3! ...).
+    a, b, c, d, e, f = t, t - 1.0, t - 2.0, t - 3.0, t - 4.0, t - 5.0
+    ab, cd, ef = a * b, c * d, e * f
+    return float(
+        cd * ef * (a * curve[first + 1] / 24.0 - b * curve[first] / 120.0)
+        + ab * ef * (c * curve[first + 3] / 12.0 - d * curve[first + 2] / 12.0)
+        + ab * cd * (e * curve[first + 5] / 120.0 - f * curve[first + 4] / 24.0)
+    )
+
+
+@kernel
+def lagrange(t: float, k: int) -> float:
+    """Weight of node k of 0 ... 5 in the polynomial through six values, at t."""
+    weight = 1.0
+    for m in range(6):
+        if m != k:
+            weight *= (t - m) / (k - m)
+    return weight
+
+
+@kernel
 def respond(
     log_odds: NDArray[np.float64], shift: float, start: float, step: float, curve: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The logistic curve at log_odds + shift, or a tabulated one by Lagrange's formula over six points.
-
-    Parameters
-    ----------
-    log_odds
-        float64 (rows, cells).
-    start, step, curve
-        The table: curve[k] at start + k * step; empty for the logistic curve.
-    """
+    """`respond_at` of log_odds + shift, float64 (devices, cells)."""
     out = np.empty_like(log_odds)
     rows, size = log_odds.shape
     for r in range(rows):
         for i in range(size):
-            x = log_odds[r, i] + shift
-            if curve.size == 0:
-                out[r, i] = 1.0 / (1.0 + np.exp(-x))
-                continue
-            place = (x - start) / step
-            first = min(max(int(np.floor(place)) - 2, 0), curve.size - 6)
-            t = min(max(place - first, 0.0), 5.0)
-            total = 0.0
-            for k in range(6):
-                share = 1.0
-                for m in range(6):
-                    if m != k:
-                        share *= (t - m) / (k - m)
-                total += share * curve[first + k]
-            out[r, i] = total
+            out[r, i] = respond_at(log_odds[r, i] + shift, start, step, curve)
+    return out
+
+
+@kernel
+def mean_response(
+    log_odds: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    shift: float,
+    start: float,
+    step: float,
+    curve: NDArray[np.float64],
+) -> float:
+    """Weighted sum of `respond`, without holding it; float64 (devices, cells) both."""
+    total = 0.0
+    rows, size = log_odds.shape
+    for r in range(rows):
+        part = 0.0
+        for i in range(size):
+            part += weight[r, i] * respond_at(log_odds[r, i] + shift, start, step, curve)
+        total += part
+    return total
+
+
+@kernel
+def average_over(values: NDArray[np.float64], marginal: float, steps: float) -> NDArray[np.float64]:
+    """(1 - m) curve(x) + m curve(x + weight) on the grid of a curve, where the weight is so many steps.
+
+    Every point lies alike between its neighbours, so that six constants interpolate all of them.
+    """
+    whole = math.floor(steps)
+    nodes = np.empty(6)
+    for k in range(6):
+        nodes[k] = lagrange(steps - whole + 2.0, k)
+    out = np.empty_like(values)
+    last = values.size - 1
+    for i in range(values.size):
+        moved = 0.0
+        for k in range(6):
+            moved += nodes[k] * values[min(max(i + whole - 2 + k, 0), last)]
+        out[i] = (1.0 - marginal) * values[i] + marginal * moved
     return out
 
 

@@ -115,7 +115,8 @@ class JourneySpec:
         number(self.window_days, "window_days", 0.0, 100_000.0)
         number(self.gap_days, "gap_days", 0.0, 10_000.0, above=True)
         number(self.cvr_scale, "cvr_scale", 0.0)
-        for channel in self.channels:
+        # With cohorts these are checked run by run.
+        for channel in () if self.cohorts else self.channels:
             if channel.cvr * self.cvr_scale > 1 + 1e-12:
                 raise RequestError(
                     f"the cvr of {channel.name!r} times the cvr_scale {self.cvr_scale:g} is "

@@ -116,6 +116,12 @@ class Simulated(Result):
 
     __slots__ = ()
 
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = "" if self.table is None else super()._repr_html_()
+        return f"<p>{escape(repr(self))}</p>{rows}"
+
     def to_arrow(self) -> pa.Table:
         """The rows (pyarrow)."""
         if self.table is None:

@@ -403,37 +403,49 @@ def enumerate_coalitions(
         Output, float64 (2, at least count).
     """
     table[0, 0] = organic
-    top = 0
-    for subset in range(1, 1 << count):
-        if subset >> (top + 1) > 0:
-            top += 1
-        rest = subset ^ (1 << top)
-        chance = table[0, rest] + amount[top]
+    for top in range(count):
+        half = 1 << top
+        # What joint presence with this member adds to each coalition of those before it; doubled member by member.
+        table[1, 0] = 0.0
         if paired:
             for m in range(top):
-                if rest >> m & 1:
-                    chance += joint[top, m]
-        table[0, subset] = chance
+                bit = 1 << m
+                for rest in range(bit):
+                    table[1, bit + rest] = table[1, rest] + joint[top, m]
+        for rest in range(half):
+            table[0, half + rest] = table[0, rest] + amount[top] + (table[1, rest] if paired else 0.0)
     top = -1
     for subset in range(1 << count):
         if subset >> (top + 1) > 0:
             top += 1
         table[0, subset] = clip(table[0, subset])
-        value = worth
         if reassigned:
-            value = mean_value[own[top]] if top >= 0 else idle
-        table[1, subset] = table[0, subset] * value
-    weight = np.empty(count)
+            table[1, subset] = table[0, subset] * (mean_value[own[top]] if top >= 0 else idle)
+    # phi(k) = sum over S with k of (weight(|S| - 1) + weight(|S|)) v(S), less the sum over all S of weight(|S|) v(S).
+    weight = np.zeros(count + 1)
     weight[0] = 1.0 / count
     for size in range(1, count):
         weight[size] = weight[size - 1] * size / (count - size)
-    for subset in range(1, 1 << count):
-        share = weight[sizes[subset] - 1]
+    games = 2 if reassigned else 1
+    for game in range(games):
+        whole = 0.0
+        for subset in range(1 << count):
+            size = sizes[subset]
+            value = table[game, subset]
+            whole += weight[size] * value
+            table[game, subset] = (weight[size] + (weight[size - 1] if size > 0 else 0.0)) * value
+        # Sums over the coalitions that hold a member: fold the table in halves, from the last member down.
+        for k in range(count - 1, -1, -1):
+            half = 1 << k
+            holding = 0.0
+            for subset in range(half):
+                upper = table[game, half + subset]
+                holding += upper
+                table[game, subset] += upper
+            found[game, k] += holding - whole
+    if not reassigned:
         for k in range(count):
-            if subset >> k & 1:
-                rest = subset ^ (1 << k)
-                found[0, k] += share * (table[0, subset] - table[0, rest])
-                found[1, k] += share * (table[1, subset] - table[1, rest])
+            found[1, k] += worth * found[0, k]
 
 
 @kernel

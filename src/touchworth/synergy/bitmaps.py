@@ -329,12 +329,8 @@ def _segment(y: NDArray[np.float64], weight: NDArray[np.float64] | None) -> _Seg
     """Order the rows: y != 0 first; inside, one segment for each binary digit of the weight."""
     binary = bool(np.all((y == 0) | (y == 1)))
     mass = np.ones(1) if weight is None else weight
+    totals = _totals(y, mass)
     integer = bool(np.all(mass == np.floor(mass))) and float(mass.sum()) < 2**53
-    totals = (
-        float(np.broadcast_to(mass, y.shape).sum()),
-        float((mass * y).sum()),
-        float((mass * y * y).sum()),
-    )
     rows, n_scale, s_scale, in_values = [], [], [], []
     for positive in (True, False):
         chosen = (y != 0) == positive
@@ -362,6 +358,21 @@ def _segment(y: NDArray[np.float64], weight: NDArray[np.float64] | None) -> _Seg
                 values[2, place] = part
     layout = Layout(bounds, np.array(n_scale, np.int64), np.array(s_scale, np.int64), values, value_words)
     return _Segments(rows, layout, 1.0 if integer else float(mass.max()), totals, binary)
+
+
+def _totals(y: NDArray[np.float64], mass: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Sums of the weight, weight times y and weight times y squared; refused where they are too large for a float."""
+    with np.errstate(over="ignore"):
+        total = float(np.broadcast_to(mass, y.shape).sum())
+        squares = float((mass * y**2).sum())
+    if not np.isfinite(total):
+        raise DataError(f"the weights are as large as {mass.max():g}, too large to be added up; divide all of them")
+    if not np.isfinite(squares):
+        largest = np.abs(y).max()
+        raise DataError(
+            f"the target is as large as {largest:g}, too large to be squared and added up; use larger units"
+        )
+    return total, float((mass * y).sum()), squares
 
 
 def _segment_bits(converted: Words, rows: int) -> _Segments:

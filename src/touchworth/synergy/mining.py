@@ -304,8 +304,8 @@ def _prepare(
 def _check_request(max_size: int, min_count: float, threads: int) -> None:
     if max_size < 1:
         raise RequestError(f"the largest coalition size is {max_size}; it must be 1 or more")
-    if not min_count > 0:
-        raise RequestError(f"the minimum support is {min_count} sessions; it must be more than 0")
+    if not 0 < min_count < np.inf:
+        raise RequestError(f"the minimum support is {min_count} sessions; it must be a finite number above 0")
     if threads < 1:
         raise RequestError(f"the number of threads is {threads}; it must be 1 or more")
 
@@ -333,13 +333,14 @@ def _working_memory(sessions: PackedSessions, order: NDArray[np.int64], method: 
     """Bytes beside the packed sessions: the retained players' sessions in the form the method reads."""
     words = int(sessions.layout.bounds[-1])
     if method == "rows":
-        # Integer weights are at least 1; with fractional ones every cell might be held.
+        # Integer weights are at least 1, but may be huge; with fractional ones every cell might be held.
+        cells = order.size * words * WORD
         fractional = len(sessions.layout.values) == 3
-        held = order.size * words * WORD if fractional else int(sessions.sums[order, 0].sum())
+        held = cells if fractional else min(cells, int(sessions.sums[order, 0].sum()))
         entries = held if sessions.lists is None else sessions.lists.size
         return 20 * entries + 8 * WORD * words
-    cells = 4 * 8 * 2**order.size if method == "transform" else 0
-    return 8 * order.size * words + cells
+    sums = 4 * 8 * 2**order.size if method == "transform" else 0
+    return 8 * order.size * words + sums
 
 
 def _predict_family(family: Table, players: int, base: int) -> Prediction:

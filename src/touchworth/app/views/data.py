@@ -37,10 +37,20 @@ PATH_ROLES = ("path", "conversions", "value", "nulls")
 SESSION_ROLES = ("target", "order_value", "user")
 
 
-def read_dataset(
+def read_dataset(place: Path, label: str, *more: Any, **options: Any) -> Dataset:
+    """Read a file as sessions or journeys, on the thread of a job; sentences name the file as the user does."""
+    from touchworth.errors import TouchworthError
+
+    try:
+        return read_file(place, label, *more, **options)
+    except TouchworthError as error:
+        raise type(error)(str(error).replace(str(place), label).replace(place.name, label)) from error
+
+
+def read_file(
     place: Path, label: str, folder: Path, shape: str, options: dict[str, Any], tell: Tell, **more: Any
 ) -> Dataset:
-    """Read a file as sessions or journeys, on the thread of a job."""
+    """What `read_dataset` does."""
     from touchworth.errors import RequestError
     from touchworth.journeys.read import read_events, read_paths
     from touchworth.sources.columns import detect_shape
@@ -201,9 +211,15 @@ def upload(here: Session) -> None:
     shape = st.selectbox(
         "What are the rows?", SHAPES, format_func=SHAPES.__getitem__, key="upload_shape", persist_state="session"
     )
-    if given is not None and st.button("Read the file", type="primary", icon=":material/upload_file:"):
-        place = keep_upload(here, given, given.name)
-        start_reading(here, place, given.name, shape)
+    if given is None:
+        return
+    # Each upload is read at once, and again where the reader says otherwise what its rows are.
+    asked = fingerprint(given.file_id, shape)
+    if here.shown.get("upload") != asked:
+        here.shown["upload"] = asked
+        if given.file_id not in here.uploads:
+            here.uploads[given.file_id] = keep_upload(here, given, given.name)
+        start_reading(here, here.uploads[given.file_id], given.name, shape)
 
 
 def local_file(here: Session) -> None:
