@@ -84,6 +84,11 @@ def test_shapes_are_detected(wide, pairs, lines):
     assert detect_shape(wide, target="a") == "sessions"
     assert detect_shape(wide, coalition="a") == "game"
     assert detect_shape(wide, target_item="a") == "transactions"
+    visits = pd.DataFrame({"a": [1, 0], "b": [0, 1], "visitor": ["u", "v"], "converted": [1, 0]})
+    assert detect_shape(visits, user="visitor") == "sessions"
+    assert detect_shape(visits, user="visitor", channel="a") == "events"
+    assert detect_shape(lines, player="2") == "transactions"
+    assert detect_shape(wide, player="a") == "sessions"
     # A log whose user and channel have names of their own may hold flags as well: a time says that it is one.
     log = pd.DataFrame({"wer": ["u"], "wann": ["2026-01-02 10:00"], "kanal": ["ads"], "mobile": [1], "converted": [0]})
     with pytest.raises(RequestError, match=r"fit neither events"):

@@ -324,9 +324,11 @@ def detect_shape(
         return shape
     if conversions_source is not None:
         return "touches"
-    if named_shape(named) == "transactions":
-        return "transactions"
-    if named_shape(named) is None and table is None and query is None and are_transactions(source):
+    # Players may be ids of transactions as well as columns.
+    told = named_shape({role: name for role, name in named.items() if role != "player"})
+    if told == "transactions":
+        return told
+    if told is None and table is None and query is None and are_transactions(source):
         return "transactions"
     with open_tables(source, table=table, query=query) as tables:
         return shape_of(tables, named)
@@ -355,7 +357,9 @@ def is_given(value: object) -> bool:
 def shape_of(tables: Tables, named: Mapping[str, object]) -> str:
     """Shape of opened tables; see `detect_shape`."""
     told = named_shape(named)
-    if told is not None:
+    # Sessions have users as well: alone, a named user does not tell them from events.
+    user_only = told == "events" and not is_given(named.get("time")) and not is_given(named.get("channel"))
+    if told is not None and not user_only:
         return told
     sample = sample_of(tables)
 
@@ -365,6 +369,9 @@ def shape_of(tables: Tables, named: Mapping[str, object]) -> str:
         except RequestError:
             return True
 
+    if user_only:
+        events = present("time") and present("channel")
+        return "sessions" if not events and are_sessions(sample, most=present("time")) else "events"
     event_like = present("user") and present("time") and present("channel")
     if event_like:
         return "events"

@@ -406,6 +406,7 @@ def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadRepo
         at = 0
         for chunk, keep in zip(chunks, keeps, strict=True):
             at = append_bits(chunk.bits[i], chunk.rows, keep, joined, at)
+            chunk.bits[i] = NO_BITS
         ones = ones_of(joined)
         if 0 < ones < rows:
             bits.append(joined[:-1])
