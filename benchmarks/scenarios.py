@@ -174,8 +174,8 @@ def page(outcomes: list[list[Outcome]], seeds: int, users: int) -> str:
     lines = [
         f"Mean absolute share error in percentage points ± 95 % interval over {seeds} seeds of {users:,} users each; "
         "**best**, or **tie** where the paired difference from the best may be 0. No lookback. `u_shaped` equals "
-        "`position_based` here, `last_non_direct` equals `last_touch` (no channel is direct) and `ordered_shapley` sums "
-        "to `shapley`. Made by `python -m benchmarks.scenarios`.",
+        "`position_based` here, `last_non_direct` equals `last_touch` (no channel is direct) and `ordered_shapley` "
+        "sums to `shapley`. Made by `python -m benchmarks.scenarios`.",
         "",
     ]
     lines += [f"- **{scenario.name}**: {scenario.about}" for scenario in SCENARIOS]
