@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import touchworth as tw
+from touchworth.cli.main import run
 from touchworth.errors import DataError, RequestError
 from touchworth.simulate import journeys as module
 from touchworth.simulate.channels import DEFAULT_CHANNELS, Channel, read_channels
 from touchworth.simulate.journeys import poisson_law, simulate_journeys, split, truncated_mean
-from touchworth.simulate.random import beta, exponential, normal, uniform
+from touchworth.simulate.random import GAMMA, beta, exponential, mix, normal, uniform
 from touchworth.simulate.recipe import Cohort, Interaction, JourneySpec
 
 NAMES = tuple(channel.name for channel in DEFAULT_CHANNELS)
@@ -427,3 +428,21 @@ def test_every_interrupted_run_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         simulate_journeys(1000, path=tmp_path / "j.csv", progress=stop, threads=2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_generator_is_splitmix64():
+    # The first outputs for the seed 1234567, as published with the reference implementation.
+    outputs = (6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821)
+    for n, expected in enumerate(outputs, start=1):
+        state = (1234567 + n * int(GAMMA)) % 2**64
+        assert int(mix(np.uint64(state))) == expected
+        assert uniform(np.uint64(1234567), n - 1) == ((expected >> 11) + 0.5) * 2.0**-53
+
+
+def test_a_configuration_file_and_the_environment_reach_the_commands(tmp_path, monkeypatch):
+    (tmp_path / "c.toml").write_text("seed = 5\n[journeys]\nusers = 60\ntouches = 2\n")
+    monkeypatch.setenv("TOUCHWORTH_QUIET", "1")
+    assert run(["simulate", "journeys", "--config", str(tmp_path / "c.toml"), "-o", str(tmp_path / "j.csv")]) == 0
+    expected = simulate_journeys(60, 2, seed=5, path=tmp_path / "k.csv")
+    assert (tmp_path / "j.csv").read_bytes() == (tmp_path / "k.csv").read_bytes()
+    assert expected.users == 60
