@@ -326,6 +326,17 @@ def test_a_square_array_is_a_matrix_of_transitions():
     assert spec.transitions["Email"]["Email"] == 0.2
 
 
+def test_a_symmetric_array_is_a_matrix_of_interactions():
+    square = np.zeros((5, 5))
+    square[4, 3] = square[3, 4] = 0.1
+    square[0, 1] = square[1, 0] = -0.05
+    for given_as in (square, square.tolist()):
+        spec = simulate_journeys(100, interactions=given_as).truth.spec
+        assert spec.interactions == (
+            Interaction(("Paid Social", "Paid Search"), -0.05), Interaction(("Affiliate", "Email"), 0.1)
+        )  # fmt: skip
+
+
 def test_channels_come_from_whatever_holds_them(tmp_path):
     frame = pa.table(
         {"channel": ["a", "b"], "cvr": [0.1, 0.2], "frequency": [0.5, 0.5], "aov": [1, 2], "sd": [0, 0], "cpc": [1, 1]}
@@ -376,6 +387,9 @@ def changed(**changes):
         ({"interactions": [("Email", "Affiliate", 2)]}, r"the effect of Email and Affiliate is 2; it must lie"),
         ({"interactions": [("Email", "Affiliate", 0.1)] * 2}, r"the interaction of Email and Affiliate stands twice"),
         ({"interactions": ["Email"]}, r"an interaction is 'Email'; it needs two channels and an effect"),
+        ({"interactions": [[0, 0.1], [0.1, 0]]}, r"interactions are a matrix of 2 x 2; with 5 channels"),
+        ({"interactions": np.triu(np.full((5, 5), 0.1), 1)}, r"are 0.1 and 0.0; the matrix must be symmetric"),
+        ({"interactions": np.eye(5)}, r"the interaction of 'Paid Social' with itself is 1.0; it must be 0"),
         ({"rate": 0.99, "touches": 1}, r"--rate is 0.99, which cannot be reached: with the largest CVR at 1 it is"),
         ({"rate": 0.01, "organic": 0.1}, r"--rate is 0.01, which cannot be reached: with all CVRs at 0 it is 0.1"),
         ({"rate": 1.5}, r"--rate is 1.5; it must lie between 0 and 1"),
