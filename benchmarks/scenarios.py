@@ -25,7 +25,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs/simulators.md"
 BEGIN, END = "<!-- scenarios -->", "<!-- end of scenarios -->"
 MODELS = (
     "first_touch", "last_touch", "linear", "position_based", "j_shaped", "inverse_j", "time_decay", "participation",
-    "markov", "shapley", "shapley_rate", "shao_li",
+    "markov", "shapley", "shapley_rate", "shao_li", "logistic", "additive_hazard",
 )  # fmt: skip
 KINDS = ("direct", "total", "shapley")
 
@@ -173,8 +173,9 @@ def page(outcomes: list[list[Outcome]], seeds: int, users: int) -> str:
     """The markdown of all tables."""
     lines = [
         f"Mean absolute share error in percentage points ± 95 % interval over {seeds} seeds of {users:,} users each; "
-        "**best**, or **tie** where the paired difference from the best may be 0. No lookback. Made by "
-        "`python -m benchmarks.scenarios`.",
+        "**best**, or **tie** where the paired difference from the best may be 0. No lookback. `u_shaped` equals "
+        "`position_based` here, `last_non_direct` equals `last_touch` (no channel is direct) and `ordered_shapley` "
+        "sums to `shapley`. Made by `python -m benchmarks.scenarios`.",
         "",
     ]
     lines += [f"- **{scenario.name}**: {scenario.about}" for scenario in SCENARIOS]

@@ -122,6 +122,20 @@ def test_without_a_file_csv_goes_to_the_pipe(tmp_path):
     assert done.stdout == (tmp_path / "j.csv").read_text()
 
 
+def test_alone_it_says_what_there_is(capsys):
+    assert simulate() == 0
+    assert "sessions" in capsys.readouterr().out
+
+
+def test_a_pipe_closed_in_the_midst_ends_quietly():
+    command = [sys.executable, "-m", "touchworth", "simulate", "journeys", "--users", "200000", "-q"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout.readline() == "user_id,touch,timestamp,channel,conversion,value,cost\n"
+        running.stdout.close()
+        assert running.stderr.read() == ""
+    assert running.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import touchworth as tw
+from touchworth.cli.main import run
 from touchworth.errors import DataError, RequestError
 from touchworth.simulate import journeys as module
 from touchworth.simulate.channels import DEFAULT_CHANNELS, Channel, read_channels
 from touchworth.simulate.journeys import poisson_law, simulate_journeys, split, truncated_mean
-from touchworth.simulate.random import beta, exponential, normal, uniform
+from touchworth.simulate.random import GAMMA, beta, exponential, mix, normal, uniform
 from touchworth.simulate.recipe import Cohort, Interaction, JourneySpec
 
 NAMES = tuple(channel.name for channel in DEFAULT_CHANNELS)
@@ -325,6 +326,17 @@ def test_a_square_array_is_a_matrix_of_transitions():
     assert spec.transitions["Email"]["Email"] == 0.2
 
 
+def test_a_symmetric_array_is_a_matrix_of_interactions():
+    square = np.zeros((5, 5))
+    square[4, 3] = square[3, 4] = 0.1
+    square[0, 1] = square[1, 0] = -0.05
+    for given_as in (square, square.tolist()):
+        spec = simulate_journeys(100, interactions=given_as).truth.spec
+        assert spec.interactions == (
+            Interaction(("Paid Social", "Paid Search"), -0.05), Interaction(("Affiliate", "Email"), 0.1)
+        )  # fmt: skip
+
+
 def test_channels_come_from_whatever_holds_them(tmp_path):
     frame = pa.table(
         {"channel": ["a", "b"], "cvr": [0.1, 0.2], "frequency": [0.5, 0.5], "aov": [1, 2], "sd": [0, 0], "cpc": [1, 1]}
@@ -375,6 +387,9 @@ def changed(**changes):
         ({"interactions": [("Email", "Affiliate", 2)]}, r"the effect of Email and Affiliate is 2; it must lie"),
         ({"interactions": [("Email", "Affiliate", 0.1)] * 2}, r"the interaction of Email and Affiliate stands twice"),
         ({"interactions": ["Email"]}, r"an interaction is 'Email'; it needs two channels and an effect"),
+        ({"interactions": [[0, 0.1], [0.1, 0]]}, r"interactions are a matrix of 2 x 2; with 5 channels"),
+        ({"interactions": np.triu(np.full((5, 5), 0.1), 1)}, r"are 0.1 and 0.0; the matrix must be symmetric"),
+        ({"interactions": np.eye(5)}, r"the interaction of 'Paid Social' with itself is 1.0; it must be 0"),
         ({"rate": 0.99, "touches": 1}, r"--rate is 0.99, which cannot be reached: with the largest CVR at 1 it is"),
         ({"rate": 0.01, "organic": 0.1}, r"--rate is 0.01, which cannot be reached: with all CVRs at 0 it is 0.1"),
         ({"rate": 1.5}, r"--rate is 1.5; it must lie between 0 and 1"),
@@ -427,3 +442,21 @@ def test_every_interrupted_run_leaves_what_was_there(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         simulate_journeys(1000, path=tmp_path / "j.csv", progress=stop, threads=2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_generator_is_splitmix64():
+    # The first outputs for the seed 1234567, as published with the reference implementation.
+    outputs = (6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821)
+    for n, expected in enumerate(outputs, start=1):
+        state = (1234567 + n * int(GAMMA)) % 2**64
+        assert int(mix(np.uint64(state))) == expected
+        assert uniform(np.uint64(1234567), n - 1) == ((expected >> 11) + 0.5) * 2.0**-53
+
+
+def test_a_configuration_file_and_the_environment_reach_the_commands(tmp_path, monkeypatch):
+    (tmp_path / "c.toml").write_text("seed = 5\n[journeys]\nusers = 60\ntouches = 2\n")
+    monkeypatch.setenv("TOUCHWORTH_QUIET", "1")
+    assert run(["simulate", "journeys", "--config", str(tmp_path / "c.toml"), "-o", str(tmp_path / "j.csv")]) == 0
+    expected = simulate_journeys(60, 2, seed=5, path=tmp_path / "k.csv")
+    assert (tmp_path / "j.csv").read_bytes() == (tmp_path / "k.csv").read_bytes()
+    assert expected.users == 60

@@ -18,9 +18,18 @@ __all__ = ["simulate"]
 simulate = typer.Typer(
     help="Data with a known truth, against which every model can be scored.",
     rich_markup_mode=None,
-    no_args_is_help=True,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+
+@simulate.callback()
+def choose(context: typer.Context) -> None:
+    """Data with a known truth, against which every model can be scored."""
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+
+
 Spec = Annotated[Path | None, flag("--spec", "FILE.toml", "The whole recipe, TOML or JSON.")]
 TruthFile = Annotated[Path | None, flag("--truth", "FILE.json", "Write the truth that the data were drawn from.")]
 

@@ -62,7 +62,7 @@ class Curve:
 LOGISTIC = Curve(0.0, np.empty(0))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Population:
     """Marginals and coefficients as drawn, and everything that follows from them exactly.
 

@@ -296,7 +296,7 @@ def parse_fields(values: Mapping[str, Any], channels: Sequence[str]) -> dict[str
         elif name == "transitions":
             parsed[name] = matrix_of(value, channels)
         elif name == "interactions":
-            parsed[name] = pairs_of(value)
+            parsed[name] = pairs_of(value, channels)
         elif name == "heterogeneity":
             if value is not None and (not isinstance(value, (list, tuple)) or len(value) != 2):
                 raise RequestError(f"heterogeneity is {value!r}; write the two parameters of a beta distribution")
@@ -317,17 +317,7 @@ def matrix_of(value: Any, channels: Sequence[str]) -> Matrix:
                 raise RequestError(f"the transitions from {source!r} are {row!r}; write channel = probability")
         return {source: {to: number(p, f"the transition from {source!r} to {to!r}", 0.0, 1.0) for to, p in row.items()}
                 for source, row in value.items()}  # fmt: skip
-    rows = [
-        list(row) if isinstance(row, Iterable) and not isinstance(row, str) else [row]
-        for row in listed(value, "transitions")
-    ]
-    count = len(channels)
-    widths = {len(row) for row in rows}
-    if len(rows) != count or widths != {count}:
-        width = " or ".join(str(width) for width in sorted(widths)) or "0"
-        raise RequestError(
-            f"transitions are a matrix of {len(rows)} x {width}; with {count} channels it must be {count} x {count}"
-        )
+    rows = square(value, "transitions", len(channels))
     return {
         source: {
             to: number(p, f"the transition from {source!r} to {to!r}", 0.0, 1.0)
@@ -337,8 +327,51 @@ def matrix_of(value: Any, channels: Sequence[str]) -> Matrix:
     }
 
 
-def pairs_of(value: Any) -> tuple[Interaction, ...]:
-    """Interactions: records, mappings (channels, effect), tuples (a, b, effect), or a mapping (a, b) -> effect."""
+def square(value: Any, what: str, count: int) -> list[list[Any]]:
+    """Rows of a matrix of count x count.
+
+    Raises
+    ------
+    RequestError
+        Another shape, which is stated.
+    """
+    rows = [
+        list(row) if isinstance(row, Iterable) and not isinstance(row, str) else [row] for row in listed(value, what)
+    ]
+    widths = {len(row) for row in rows}
+    if len(rows) != count or widths != {count}:
+        width = " or ".join(str(width) for width in sorted(widths)) or "0"
+        raise RequestError(
+            f"{what} are a matrix of {len(rows)} x {width}; with {count} channels it must be {count} x {count}"
+        )
+    return rows
+
+
+def pairs_of(value: Any, channels: Sequence[str]) -> tuple[Interaction, ...]:
+    """Interactions in any form that a caller may write.
+
+    Records, mappings (channels, effect), tuples (a, b, effect), a mapping (a, b) -> effect, or a symmetric square array
+    in the order of the channels, whose diagonal is 0.
+    """
+    if getattr(value, "ndim", 0) == 2:
+        value = value.tolist()
+    is_matrix = isinstance(value, (list, tuple)) and any(
+        isinstance(row, (list, tuple)) and row and not any(isinstance(cell, str) for cell in row) for row in value
+    )
+    if is_matrix:
+        rows = square(value, "interactions", len(channels))
+        value = []
+        for a, first in enumerate(channels):
+            if rows[a][a] != 0:
+                raise RequestError(f"the interaction of {first!r} with itself is {rows[a][a]!r}; it must be 0")
+            for b, second in enumerate(channels[:a]):
+                if rows[a][b] != rows[b][a]:
+                    raise RequestError(
+                        f"the interactions of {second!r} and {first!r} are {rows[b][a]!r} and {rows[a][b]!r}; the "
+                        "matrix must be symmetric"
+                    )
+                if rows[a][b] != 0:
+                    value.append((second, first, rows[a][b]))
     if isinstance(value, Mapping):
         value = [(*pair, effect) if isinstance(pair, tuple) else (pair, effect) for pair, effect in value.items()]
     found = []
