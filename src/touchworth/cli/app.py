@@ -68,4 +68,5 @@ def server_arguments(port: int, host: str, upload_limit: int, *, browser: bool) 
     }
     if not browser:
         options["server.headless"] = "true"
-    return ["-m", "streamlit", "run", str(script), *(f"--{name}={value}" for name, value in options.items())]
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return ["-m", "streamlit", "run", str(script), *flags, "--", "--warm-up"]
