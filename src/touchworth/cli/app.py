@@ -63,7 +63,8 @@ def server_arguments(port: int, host: str, upload_limit: int, *, browser: bool) 
         "theme.headingFontWeights": "[650, 600, 600]",
         "theme.headingFontSizes": '["1.8rem", "1.35rem", "1.1rem"]',
         "theme.metricValueFontSize": "1.6rem",
-        "theme.primaryColor": "#0072B2",
+        "theme.light.primaryColor": "#0072B2",
+        "theme.dark.primaryColor": "#56B4E9",
         "theme.paddingTop": "0.5rem",
     }
     if not browser:
