@@ -290,3 +290,47 @@ def test_two_sessions_share_nothing(sessions_page):
 def test_files_may_be_named_only_where_nobody_else_can_reach_the_app(monkeypatch, address, allowed):
     monkeypatch.setattr(parts.st.config, "get_option", {"server.address": address}.get)
     assert parts.paths_allowed() is allowed
+
+
+def test_simulated_journeys_can_be_made_harder():
+    at = start()
+    at.segmented_control(key="source").set_value("Generate journeys").run()
+    at.number_input(key="sim_users").set_value(400)
+    for key, value in (("sim_cr", 20.0), ("sim_half", 3.0), ("sim_organic", 2.0), ("sim_repeat", 30.0)):
+        at.number_input(key=key).set_value(value)
+    at.toggle(key="sim_varied").set_value(True)
+    at.toggle(key="sim_steering").set_value(True).run()
+    press(at, "Generate journeys")
+    wait(at, "data")
+    assert not at.exception
+    assert not at.error
+    document = session(at).data["journeys"].truth.to_dict()["spec"]
+    assert document["repeat"] == pytest.approx(0.3)
+    assert document["organic"] == pytest.approx(0.02)
+    assert len(document["transitions"]) == 5
+
+
+def test_sessions_of_users_have_errors_by_user():
+    at = start()
+    at.number_input(key="sim_rows").set_value(3_000)
+    at.number_input(key="sim_each").set_value(3.0)
+    press(at, "Generate sessions")
+    wait(at, "data")
+    assert not at.exception
+    assert session(at).data["sessions"].loaded.user_hash is not None
+
+
+def test_a_cancelled_reading_leaves_the_data_that_are_there(local, tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text("a,b,converted\n" + "\n".join(f"{i % 2},{i // 2 % 2},{int(i % 3 == 0)}" for i in range(200)) + "\n")
+    at = read_path(start(), path)
+    before = session(at).data["sessions"]
+    at.segmented_control(key="source").set_value("Generate sessions").run()
+    at.number_input(key="sim_rows").set_value(50_000_000)
+    press(at, "Generate sessions")
+    job = session(at).jobs["data"]
+    press(at, "Cancel")
+    job.thread.join(120)
+    at.run()
+    assert any("Cancelled" in info.value for info in at.info)
+    assert session(at).data["sessions"] is before

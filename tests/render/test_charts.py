@@ -14,6 +14,7 @@ from touchworth.render.attribution_charts import (
     first_steps,
     lags,
     lengths,
+    path_starts,
     position_map,
     removal_bars,
     transition_map,
@@ -281,6 +282,13 @@ def test_first_steps_keep_every_journey():
             ends[flow.node.label[target]] += value
     assert ends == {"conversion": 6.0, "no conversion": 11.0}
     assert "other channels" in flow.node.label
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_starts_of_paths_draw_the_same_flow(steps):
+    starts = path_starts(PATHS, touches=4)
+    assert max(text.count(">") for text in starts["path"].to_pylist()) == 3
+    assert first_steps(starts, steps=steps).to_json() == first_steps(PATHS, steps=steps).to_json()
 
 
 def test_position_map_adds_up_late_positions():

@@ -24,6 +24,7 @@ from tests.sources.dirty import BLANK_LINE, KINDS, dirty_file, mixture
 from touchworth.errors import DataError, RequestError, TooManyRejectsError
 from touchworth.sources.encode import xxh64
 from touchworth.sources.events import load_events
+from touchworth.sources.tables import open_tables
 
 DAY = 86_400_000_000
 JAN_2 = int(datetime(2026, 1, 2, tzinfo=UTC).timestamp()) * 10**6
@@ -764,3 +765,10 @@ def test_reference_log(shared):
     events = load_events(shared / "data" / "datacamp_marketing.csv", deduplicate=True)
     assert events.report.duplicates_removed == 37
     assert events.report.columns["time"] == "date_served"
+
+
+def test_duckdb_draws_no_progress_bar_into_standard_output(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("user,time,channel\nu,2026-01-01,c\n")
+    with open_tables(str(path)) as tables:
+        assert tables.con.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (False,)

@@ -193,10 +193,11 @@ def grid(
     return st.dataframe(table, key=key, hide_index=True, column_config=config, height=height, **more)
 
 
-def as_bytes(table: pa.Table, kind: str) -> Callable[[], bytes]:
+def as_bytes(source: pa.Table | Callable[[], pa.Table], kind: str) -> Callable[[], bytes]:
     """Content of a download, made when it is asked for; a pickle is only ever written."""
 
     def make() -> bytes:
+        table = source() if callable(source) else source
         if kind == "pickle":
             out = io.BytesIO()
             table.to_pandas().to_pickle(out)
@@ -214,8 +215,10 @@ def as_bytes(table: pa.Table, kind: str) -> Callable[[], bytes]:
 MIMES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet", "pickle": "application/octet-stream"}
 
 
-def downloads(table: pa.Table, name: str, kinds: Sequence[str] = ("csv", "parquet"), key: str = "") -> None:
-    """Buttons that download a table, all its rows and columns."""
+def downloads(
+    table: pa.Table | Callable[[], pa.Table], name: str, kinds: Sequence[str] = ("csv", "parquet"), key: str = ""
+) -> None:
+    """Buttons that download a table (or what makes it, when asked), all its rows and columns."""
     with st.container(horizontal=True):
         for kind in kinds:
             st.download_button(

@@ -17,7 +17,7 @@ import pyarrow as pa
 from touchworth.app.work import Job, Tell
 from touchworth.errors import RequestError
 
-__all__ = ["Dataset", "Session", "fingerprint", "keep_upload", "preview", "usable_path"]
+__all__ = ["Dataset", "Session", "fingerprint", "keep_upload", "preview", "usable_path", "whole_table"]
 
 MOST_RESULTS = 12
 BLOCK = 1 << 22
@@ -217,3 +217,16 @@ def preview(path: Path, rows: int = 100) -> tuple[pa.Table, tuple[str, ...]]:
         names = tuple(part.columns)
     columns = [pa.array([row[i] for row in cells], pa.string()) for i in range(len(names))]
     return pa.table(dict(zip(names, columns, strict=True))), names
+
+
+def whole_table(path: Path) -> pa.Table:
+    """All rows of a file as they stand there: cells of text files are texts."""
+    from touchworth.sources.tables import open_tables
+
+    found: list[pa.RecordBatch] = []
+    with open_tables(str(path)) as tables:
+        part = tables.parts[0]
+        tables.use(part.columns)
+        tables.read(lambda relation: f"SELECT * FROM {relation}", part, found.append, found.clear)
+        names = list(part.columns)
+    return pa.Table.from_batches(found).rename_columns(names)

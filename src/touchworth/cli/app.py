@@ -63,9 +63,11 @@ def server_arguments(port: int, host: str, upload_limit: int, *, browser: bool) 
         "theme.headingFontWeights": "[650, 600, 600]",
         "theme.headingFontSizes": '["1.8rem", "1.35rem", "1.1rem"]',
         "theme.metricValueFontSize": "1.6rem",
-        "theme.primaryColor": "#0072B2",
+        "theme.light.primaryColor": "#0072B2",
+        "theme.dark.primaryColor": "#56B4E9",
         "theme.paddingTop": "0.5rem",
     }
     if not browser:
         options["server.headless"] = "true"
-    return ["-m", "streamlit", "run", str(script), *(f"--{name}={value}" for name, value in options.items())]
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return ["-m", "streamlit", "run", str(script), *flags, "--", "--warm-up"]

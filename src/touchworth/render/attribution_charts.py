@@ -17,6 +17,7 @@ __all__ = [
     "first_steps",
     "lags",
     "lengths",
+    "path_starts",
     "position_map",
     "removal_bars",
     "transition_map",
@@ -58,7 +59,9 @@ def credit_bars(
         raise not_one_of("the metric", metric, METRICS)
     unit = METRICS[metric]
     if metric not in table.column_names:
-        return empty(f"No {metric.replace('_', ' ')}: it needs spend or cost per touch.", theme, title=unit.title)
+        return empty(
+            f"No {metric.replace('_', ' ')}: it needs spend or cost per touch.", theme, title=unit.title.split(" (")[0]
+        )
     rows = select(table, segment)
     known = list(dict.fromkeys(row["model"] for row in rows))
     asked = known if models is None else list(models)
@@ -67,7 +70,7 @@ def credit_bars(
             raise not_one_of("model", name, known)
     rows = [row for row in rows if row["model"] in asked and row[metric] is not None]
     if not rows:
-        return empty("Nothing to show for these models.", theme, title=unit.title)
+        return empty("Nothing to show for these models.", theme, title=unit.title.split(" (")[0])
     sums: dict[str, list[float]] = {}
     for row in rows:
         sums.setdefault(row["channel"], []).append(row[metric])
@@ -111,8 +114,8 @@ def credit_bars(
     if any_interval:
         notes.append("whiskers are intervals over users, not over models")
     finish(
-        figure, look, height=470, title=unit.title, note="; ".join(notes), legend=len(asked) > 1, barmode="overlay",
-        hovermode="closest",
+        figure, look, height=470, title=unit.title.split(" (")[0], note="; ".join(notes), legend=len(asked) > 1,
+        barmode="overlay", hovermode="closest",
     )  # fmt: skip
     if len(asked) > 6:
         # Rows of a legend above would run into the title.
@@ -151,7 +154,7 @@ def difference_bars(table: Any, a: str, b: str, *, channels: int = 20, theme: st
 
     look = theme_named(theme)
     unit = Unit("percentage points of all conversions", 100, " pp")
-    title = f"{a} minus {b}"
+    title = f"Shares: {a} minus {b}"
     rows = sorted(table.to_pylist(), key=lambda row: -abs(row["difference"]))[:channels]
     if not rows:
         return empty("No channel to compare.", theme, title=title)
@@ -177,7 +180,7 @@ def difference_bars(table: Any, a: str, b: str, *, channels: int = 20, theme: st
     )  # fmt: skip
     more = "" if len(table) == len(rows) else f"{len(rows)} of {len(table)} channels; "
     finish(figure, look, height=130 + 30 * len(rows), title=title,
-           note=f"{more}difference of shares of conversions, with its interval")  # fmt: skip
+           note=f"{more}share of conversions, with its interval")  # fmt: skip
     figure.update_yaxes(**positions(names), showgrid=False, zeroline=False)
     figure.update_xaxes(title_text=unit.title, zerolinewidth=1.5)
     return figure
@@ -209,7 +212,7 @@ def heat_map(
             colorscale=shades, xgap=1, ygap=1, hovertext=texts, hoverinfo="text", hoverongaps=False,
             text=[["" if value is None else unit.text(value, 2).removesuffix(unit.suffix) for value in row]
                   for row in cells] if written else None,
-            texttemplate="%{text}" if written else None, textfont={"size": 11},
+            texttemplate="%{text}" if written else None, textfont={"size": 11, "color": look.ink},
             colorbar={"title": {"text": bar_title, "side": "right", "font": {"size": 12, "color": look.muted}},
                       "thickness": 12, "outlinewidth": 0, "tickfont": {"size": 11}, "len": 1.0},
         )
@@ -289,7 +292,7 @@ def removal_bars(removal: Any, *, channels: int = 25, theme: str = "light") -> A
         )  # fmt: skip
     more = "" if len(removal) == len(rows) else f"{len(rows)} of {len(removal)} channels; "
     finish(figure, look, height=140 + 34 * len(rows), title=title, barmode="group", bargap=0.3, legend=len(kinds) > 1,
-           note=f"{more}what the chain loses without the channel; they add up to more than 100 %")  # fmt: skip
+           note=f"{more}losses without the channel add up to over 100 %")  # fmt: skip
     figure.update_yaxes(**positions(names), autorange="reversed", showgrid=False, zeroline=False)
     figure.update_xaxes(title_text="lost without the channel (%)", rangemode="tozero")
     return figure
@@ -305,7 +308,7 @@ def position_map(table: Any, *, channels: int = 20, longest: int = 15, theme: st
     longest
         Positions drawn; later ones are added up in the last column.
     """
-    title = "Credit by channel and position (ordered Shapley)"
+    title = "Credit by position"
     sums: dict[tuple[str, int], float] = {}
     totals: dict[str, float] = {}
     for row in table.to_pylist():
@@ -329,7 +332,7 @@ def position_map(table: Any, *, channels: int = 20, longest: int = 15, theme: st
     more = "" if len(ranked) == len(names) else f"; {len(names)} of {len(ranked)} channels"
     return heat_map(
         cells, names, labels, texts, unit=COUNT, row_title="channel", column_title="position of the touch",
-        bar_title="conversions", title=title, note=f"conversions credited{more}", theme=theme,
+        bar_title="conversions", title=title, note=f"conversions credited by ordered Shapley{more}", theme=theme,
     )  # fmt: skip
 
 
@@ -411,7 +414,7 @@ def histogram(places: Sequence[int], counts: dict[str, list[Any]], *, title: str
                         zeroline=False, showticklabels=True)  # fmt: skip
     figure.update_xaxes(title_text=axis, row=len(counts), col=1)
     for number, name in enumerate(counts):
-        figure.update_yaxes(title_text=name, rangemode="tozero", nticks=6, row=number + 1, col=1)
+        figure.update_yaxes(title_text=name, rangemode="tozero", nticks=6, tickformat=",~f", row=number + 1, col=1)
     return figure
 
 
@@ -493,9 +496,40 @@ def first_steps(paths: Any, *, delimiter: str = " > ", steps: int = 3, channels:
         )
     )  # fmt: skip
     finish(figure, look, height=520, title=title,
-           note=f"{total:,.0f} journeys: their first {steps} touches, then what became of them")  # fmt: skip
+           note=f"{total:,.0f} journeys: {steps} touches, then what became of them")  # fmt: skip
     figure.update_layout(margin={"l": 8, "r": 8, "t": 70, "b": 16})
     return figure
+
+
+def path_starts(paths: Any, *, delimiter: str = " > ", touches: int = 6) -> Any:
+    """Paths cut after so many touches and added up: all that `first_steps` needs for fewer steps, in far fewer rows.
+
+    Parameters
+    ----------
+    paths
+        path, conversions, nulls.
+
+    Returns
+    -------
+    pyarrow.Table with the same three columns.
+    """
+    import pyarrow as pa
+
+    sums: dict[str, list[float]] = {}
+    for text, conversions, nulls in zip(
+        paths["path"].to_pylist(), column(paths, "conversions"), column(paths, "nulls"), strict=True
+    ):
+        start = delimiter.join(text.split(delimiter, touches)[:touches])
+        found = sums.setdefault(start, [0.0, 0.0])
+        found[0] += conversions or 0.0
+        found[1] += nulls or 0.0
+    return pa.table(
+        {
+            "path": pa.array(list(sums), pa.string()),
+            "conversions": pa.array([found[0] for found in sums.values()], pa.float64()),
+            "nulls": pa.array([found[1] for found in sums.values()], pa.float64()),
+        }
+    )
 
 
 def heights_of(nodes: Sequence[tuple[int, str]], through: dict[tuple[int, str], float]) -> list[float]:
@@ -529,7 +563,7 @@ def truth_scores(scores: Any, *, theme: str = "light") -> Any:
 
     look = theme_named(theme)
     unit = Unit("mean absolute error of the channels' shares (percentage points)", 100, " pp")
-    title = "How far each model is from the truth"
+    title = "Models against the truth"
     rows = [row for row in scores.to_pylist() if row["mean_abs_share_error"] is not None]
     if not rows:
         return empty("No score is defined for these data.", theme, title=title)
@@ -553,13 +587,13 @@ def truth_scores(scores: Any, *, theme: str = "light") -> Any:
             texts.append("<br>".join(lines))
         figure.add_scatter(
             x=unit.shown([row["mean_abs_share_error"] for row in mine]),
-            y=[place[row["model"]] + 0.24 * (number - (len(truths) - 1) / 2) for row in mine],
+            y=[place[row["model"]] + 0.27 * (number - (len(truths) - 1) / 2) for row in mine],
             mode="markers", name=f"{label(truth, None)} effect",
-            marker={"color": look.colour(number), "size": 10, "symbol": ("circle", "diamond", "square")[number % 3],
+            marker={"color": look.colour(number), "size": 9, "symbol": ("circle", "diamond", "square")[number % 3],
                     "line": {"color": look.page, "width": 1}},
             hovertext=texts, hoverinfo="text",
         )  # fmt: skip
-    finish(figure, look, height=150 + 34 * len(names), title=title, legend=True, hovermode="closest",
+    finish(figure, look, height=150 + 38 * len(names), title=title, legend=True, hovermode="closest",
            note="nearer to the left is nearer to the truth")  # fmt: skip
     figure.update_yaxes(**positions(names), autorange="reversed", title_text="model", zeroline=False)
     figure.update_xaxes(title_text=unit.title, rangemode="tozero")

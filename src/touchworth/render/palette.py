@@ -39,7 +39,7 @@ class Theme:
     series
         Categories, in the order of use; further ones take the same colours with a pattern.
     scale
-        Sequential scale from nothing to much.
+        Sequential scale from nothing to much; `ink` can be read on all of it.
     """
 
     name: str
@@ -72,13 +72,13 @@ THEMES = {
         name="light", page="#ffffff", ink="#1f2328", muted="#57606a", grid="rgba(31,35,40,0.12)",
         positive="#0072B2", negative="#D55E00", neutral="#8c959f", accent="#009E73",
         series=("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7f7f7f"),
-        scale=("#f3f7fb", "#9ecae1", "#3182bd", "#08306b"),
+        scale=("#f7fbff", "#c6dbef", "#6baed6"),
     ),
     "dark": Theme(
         name="dark", page="#0e1117", ink="#e6edf3", muted="#9aa4ae", grid="rgba(230,237,243,0.16)",
         positive="#56B4E9", negative="#F28E4B", neutral="#7d8590", accent="#2FC79A",
         series=("#56B4E9", "#E69F00", "#2FC79A", "#E08CC0", "#3A8FD0", "#F28E4B", "#a0a8b0"),
-        scale=("#161d29", "#1f4e79", "#3f8fc9", "#c6e2f7"),
+        scale=("#161d29", "#1b3f66", "#1f5f99"),
     ),
 }  # fmt: skip
 
@@ -108,9 +108,9 @@ def finish(
 ) -> Any:
     """Give a figure the common look; returns it.
 
-    `note` is one quiet line below the title; `more` goes to the layout.
+    `note` is one quiet line or more below the title, short enough for a phone; `more` goes to the layout.
     """
-    top = 14 + 28 * bool(title) + 22 * bool(note) + 24 * legend
+    top = 14 + 28 * bool(title) + (6 + 16 * (note.count("\n") + 1)) * bool(note) + 24 * legend
     figure.update_layout(
         template="none",
         height=height,
@@ -121,7 +121,8 @@ def finish(
         title={
             "text": f"<b>{escape(title, quote=False)}</b>" if title else "",
             "font": {"size": 16}, "pad": {"t": 8, "l": 8},
-            "subtitle": {"text": escape(note, quote=False), "font": {"size": 12, "color": theme.muted}},
+            "subtitle": {"text": escape(note, quote=False).replace("\n", "<br>"),
+                         "font": {"size": 12, "color": theme.muted}},
             "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top",
         },
         showlegend=legend,

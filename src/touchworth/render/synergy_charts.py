@@ -186,7 +186,9 @@ def upset(table: Any, *, top: int = 25, measure: str = "synergy", scale: str = "
     )
     figure.update_xaxes(showgrid=False, zeroline=False, showticklabels=False, range=[-0.7, len(rows) - 0.3])
     figure.update_yaxes(title_text=f"{measure}<br>({dividend.title})", row=1, col=1, zerolinewidth=1.5)
-    figure.update_yaxes(title_text="sessions", row=2, col=1, nticks=4, rangemode="tozero", zeroline=False)
+    figure.update_yaxes(
+        title_text="sessions", row=2, col=1, nticks=4, tickformat=",~f", rangemode="tozero", zeroline=False
+    )
     figure.update_yaxes(
         **positions(players[::-1], 28), showgrid=False, zeroline=False, range=[-0.7, len(players) - 0.3], row=3, col=1
     )
@@ -274,7 +276,7 @@ def network(
         look,
         height=620,
         title=title,
-        note=f"{len(pairs)} of {found} pairs; line width: synergy, strength: evidence (q); dot size: Shapley value",
+        note=f"{len(pairs)} of {found} pairs; dot size: Shapley value\nline width: synergy, strength: evidence (q)",
         legend=True,
         hovermode="closest",
     )
@@ -334,7 +336,7 @@ def value_volume(
 
     look = theme_named(theme)
     dividend, rate = unit_named(scale)
-    title = f"Value against volume: {measure} and support"
+    title = "Value against volume"
     found = [row for row in rows_of(table, measure) if len(row.members) > 1 and row.support]
     if not found:
         return empty("No coalition of two or more to show.", theme, title=title)
@@ -364,12 +366,6 @@ def value_volume(
         marker={"size": 11, "symbol": "diamond", "color": look.accent, "line": {"color": look.page, "width": 1}},
         hovertext=[hover(row, measure, dividend, rate) for row in front], hoverinfo="text",
     )  # fmt: skip
-    for row, (across, up, anchor) in spread(front, labels):
-        figure.add_annotation(
-            x=log10(row.support or 1.0), y=row.value * dividend.factor, text=label(short(row.members, 34), None),
-            showarrow=True, arrowhead=0, arrowwidth=1, arrowcolor=look.grid, ax=across, ay=up, xanchor=anchor,
-            font={"size": 11, "color": look.ink},
-        )  # fmt: skip
     more = f"{len(rows):,} of {len(found):,} coalitions of two or more"
     finish(figure, look, height=540, title=title, note=more, legend=True, hovermode="closest")
     low, high = log10(min(row.support or 1.0 for row in rows)), log10(max(row.support or 1.0 for row in rows))
@@ -379,6 +375,14 @@ def value_volume(
         type="log", title_text="sessions that hold the coalition (log scale)", **log_ticks(low, high),
         range=[low - 0.05 * span, high + (0.24 if front and labels else 0.05) * span],
     )  # fmt: skip
+    values = [row.value for row in rows]
+    tall = max(values) - min(values) or 1.0
+    for row, (across, up) in free_places(front, labels, span * 1.29, tall):
+        figure.add_annotation(
+            x=log10(row.support or 1.0), y=row.value * dividend.factor, text=label(short(row.members, 34), None),
+            showarrow=True, arrowhead=0, arrowwidth=1, arrowcolor=look.grid, ax=across, ay=up, xanchor="left",
+            font={"size": 11, "color": look.ink},
+        )  # fmt: skip
     figure.update_yaxes(title_text=f"{measure} ({dividend.title})", zerolinewidth=1.5)
     return figure
 
@@ -390,13 +394,24 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
     return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:,.6g}" for value in values]}
 
 
-def spread(front: Sequence[Row], most: int) -> list[tuple[Row, tuple[int, int, str]]]:
-    """Points of the front to label and where their labels stand: evenly over the front, to the upper right."""
-    if len(front) <= most:
-        chosen = list(front)
-    else:
-        chosen = [front[round(i * (len(front) - 1) / (most - 1))] for i in range(most)]
-    return [(row, (14, -14 - 10 * (i % 2), "left")) for i, row in enumerate(chosen)]
+def free_places(front: Sequence[Row], most: int, wide: float, tall: float) -> list[tuple[Row, tuple[int, int]]]:
+    """Points of the front whose names fit, and where: right of the point, on one of four heights above it.
+
+    `wide` and `tall` are the lengths of the axes (log support, value); the plot is taken as 1,000 by 400 pixels. Names
+    that would lie on others are left to the hover text.
+    """
+    taken: list[tuple[float, float, float]] = []
+    placed: list[tuple[Row, tuple[int, int]]] = []
+    for row in sorted(front, key=lambda row: -row.value):
+        x = 1000 * log10(row.support or 1.0) / wide + 14
+        end = x + 6.4 * len(short(row.members, 34))
+        for up in (-14, -28, -42, -56):
+            y = 400 * row.value / tall - up
+            if len(placed) < most and all(end < a or x > b or abs(y - level) > 14 for a, b, level in taken):
+                taken.append((x, end, y))
+                placed.append((row, (14, up)))
+                break
+    return placed
 
 
 def waterfall(
@@ -425,7 +440,7 @@ def waterfall(
 
     look = theme_named(theme)
     _, unit = unit_named(scale)
-    title = "How its value is built" if not name else f"How the value of {name} is built"
+    title = "How its value is built"
     steps = [(text, float(value)) for text, value in parts]
     if not steps:
         return empty("No coalition is selected.", theme, title=title)
@@ -450,7 +465,13 @@ def waterfall(
             totals={"marker": {"color": look.neutral}}, connector={"line": {"color": look.muted, "width": 1}},
         )
     )  # fmt: skip
-    finish(figure, look, height=110 + 30 * len(names), title=title, note="each step is the dividend of one part")
+    finish(
+        figure,
+        look,
+        height=110 + 30 * len(names),
+        title=title,
+        note=short(name.split(DELIMITER), 52) or "each step is the dividend of one part",
+    )
     figure.update_yaxes(
         **positions([short(text.split(DELIMITER), 48) for text in names], 60),
         autorange="reversed",

@@ -137,6 +137,8 @@ class Tables:
         try:
             self._set("TimeZone", timezone, "--timezone", "a zone such as UTC or Europe/Berlin")
             self.con.execute(f"SET temp_directory={text(str(self.folder))}")
+            # Queries of more than two seconds would draw a bar on standard output, in the midst of a table in a pipe.
+            self.con.execute("SET enable_progress_bar=false")
             if threads is not None:
                 self._set("threads", threads, "--threads", "a whole number from 1")
             if memory is not None:

@@ -19,7 +19,16 @@ from touchworth.app.parts import (
     threads,
     waiting,
 )
-from touchworth.app.session import Dataset, Session, fingerprint, hash_file, keep_upload, preview, usable_path
+from touchworth.app.session import (
+    Dataset,
+    Session,
+    fingerprint,
+    hash_file,
+    keep_upload,
+    preview,
+    usable_path,
+    whole_table,
+)
 from touchworth.app.work import Tell
 
 ENDINGS = ["csv", "tsv", "txt", "gz", "zst", "parquet", "pq", "json", "jsonl", "ndjson", "arrow", "feather"]
@@ -31,6 +40,7 @@ SHAPES = {
     "long": "Long sessions: a row a session and feature, with a target",
     "transactions": "Transactions: a line a session, its items separated by blanks",
 }
+MOST_TO_DOWNLOAD = 300_000_000
 SESSION_SHAPES = ("sessions", "long", "transactions")
 EVENT_ROLES = ("user", "time", "channel", "conversion", "value", "cost")
 PATH_ROLES = ("path", "conversions", "value", "nulls")
@@ -107,6 +117,8 @@ def take(here: Session, name: str, key: str, work: Callable[[Tell], Dataset]) ->
 
     def keep(tell: Tell) -> Dataset:
         data = work(tell)
+        # Data of a cancelled job must not take the place of those that are there.
+        tell("done")
         here.data[data.kind] = data
         here.shown["data kind"] = data.kind
         return data
@@ -129,26 +141,33 @@ def generate_sessions(here: Session) -> None:
         )
         rate = b.number_input("Conversion rate (%)", 0.1, 50.0, 5.0, step=0.5, key="sim_rate", persist_state="session")
         seed = c.number_input("Seed", 0, 2**31 - 1, 1, key="sim_seed", persist_state="session")
-        revenue = st.checkbox("With order values", True, key="sim_revenue", persist_state="session")
+        a, b, _ = st.columns(3, vertical_alignment="bottom")
+        revenue = a.checkbox("With order values", True, key="sim_revenue", persist_state="session")
+        each = b.number_input(
+            "Sessions a user (mean; 0: no users)", 0.0, 50.0, 0.0, step=1.0, key="sim_each", persist_state="session"
+        )
         pressed = st.form_submit_button("Generate sessions", type="primary", icon=":material/casino:")
     if not pressed:
         return
+    key = fingerprint("sessions", rows, rate, seed, revenue, each)
 
     def work(tell: Tell) -> Dataset:
         from touchworth.simulate.sessions import simulate_sessions
 
-        place = here.folder / f"sessions-{rows}-{rate}-{seed}-{revenue}.parquet"
+        place = here.folder / f"sessions-{key}.parquet"
+        options = ({"order_value": "value"} if revenue else {}) | ({"user": "user_id"} if each else {})
         tell("drawing sessions")
         made = simulate_sessions(
             rows, rate=rate / 100, seed=seed, path=place, force=True, revenue=revenue, threads=threads(),
+            sessions_per_user=each or None,
             progress=lambda done, total: tell("drawing sessions", done, total),
         )  # fmt: skip
         return read_dataset(
             place, f"{rows:,} generated sessions (seed {seed})", here.folder, "sessions",
-            {"order_value": "value"} if revenue else {}, tell, generated=True, truth=made.truth,
+            options, tell, generated=True, truth=made.truth,
         )  # fmt: skip
 
-    take(here, "Generating sessions", fingerprint("sessions", rows, rate, seed, revenue), work)
+    take(here, "Generating sessions", key, work)
 
 
 def generate_journeys(here: Session) -> None:
@@ -178,9 +197,10 @@ def generate_journeys(here: Session) -> None:
                 "cpc": st.column_config.NumberColumn("cost a touch", format="%.2f", min_value=0.0),
             },
         )
+    more = journey_settings(edited["channel"].to_pylist())
     if not st.button("Generate journeys", type="primary", icon=":material/casino:"):
         return
-    key = fingerprint("journeys", users, touches, seed, edited.to_pylist())
+    key = fingerprint("journeys", users, touches, seed, edited.to_pylist(), sorted(more.items()))
 
     def work(tell: Tell) -> Dataset:
         from touchworth.simulate.journeys import simulate_journeys
@@ -188,7 +208,7 @@ def generate_journeys(here: Session) -> None:
         place = here.folder / f"journeys-{key}.parquet"
         made = simulate_journeys(
             users, touches=touches, seed=seed, channels=edited, path=place, force=True, threads=threads(),
-            progress=lambda done, total: tell("drawing journeys", done, total),
+            progress=lambda done, total: tell("drawing journeys", done, total), **more,
         )  # fmt: skip
         here.channels = edited
         options = {"cost": "cost"}
@@ -198,6 +218,61 @@ def generate_journeys(here: Session) -> None:
         )  # fmt: skip
 
     take(here, "Generating journeys", key, work)
+
+
+def journey_settings(channels: list[str]) -> dict[str, Any]:
+    """What makes journeys harder than the basic recipe; everything is off at first."""
+    with st.expander("More: steering channels, pairs, fading effects, organic conversions"):
+        a, b, c, d = st.columns(4)
+        rate = a.number_input(
+            "Conversion rate (%; 0: by channels)", 0.0, 100.0, 0.0, key="sim_cr", persist_state="session"
+        )
+        half = b.number_input(
+            "Half-life of effects (days; 0: none)", 0.0, 365.0, 0.0, key="sim_half", persist_state="session"
+        )
+        organic = c.number_input("Organic conversions (%)", 0.0, 100.0, 0.0, key="sim_organic", persist_state="session")
+        repeat = d.number_input(
+            "Repeat after a conversion (%)", 0.0, 99.0, 0.0, key="sim_repeat", persist_state="session"
+        )
+        varied = st.toggle("Customers differ in how much channels move them", key="sim_varied", persist_state="session")
+        names = [name for name in channels if name]
+        pairs = st.data_editor(
+            pa.table({"channel": pa.array([], pa.string()), "with": pa.array([], pa.string()),
+                      "effect": pa.array([], pa.float64())}),
+            num_rows="dynamic", hide_index=True, key="sim_pairs",
+            column_config={
+                "channel": st.column_config.SelectboxColumn("pair: one channel", options=names, required=True),
+                "with": st.column_config.SelectboxColumn("and another", options=names, required=True),
+                "effect": st.column_config.NumberColumn(
+                    "added to the conversion probability", min_value=-1.0, max_value=1.0, format="%.3f", required=True
+                ),
+            },
+        )  # fmt: skip
+        steering = st.toggle(
+            "Channels steer the next touch", key="sim_steering", persist_state="session",
+            help="a row: the probabilities of the touch after one of this channel; they sum to 1",
+        )  # fmt: skip
+        transitions: dict[str, dict[str, float]] = {}
+        if steering and names:
+            even = [1 / len(names)] * len(names)
+            matrix = st.data_editor(
+                pa.table({"after": names} | dict.fromkeys(names, even)), hide_index=True, disabled=["after"],
+                key=f"sim_matrix_{fingerprint(names)}",
+                column_config={name: st.column_config.NumberColumn(format="%.3f") for name in names},
+            )  # fmt: skip
+            transitions = {row.pop("after"): row for row in matrix.to_pylist()}
+    chosen = {
+        "rate": rate / 100 or None,
+        "half_life_days": half or None,
+        "organic": organic / 100 or None,
+        "repeat": repeat / 100 or None,
+        "heterogeneity": (2.0, 2.0) if varied else None,
+        "interactions": [
+            {"channels": [row["channel"], row["with"]], "effect": row["effect"]} for row in pairs.to_pylist()
+        ] or None,
+        "transitions": transitions or None,
+    }  # fmt: skip
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def upload(here: Session) -> None:
@@ -337,13 +412,10 @@ def show_data(here: Session, data: Dataset) -> None:
     st.dataframe(data.head, hide_index=True, height=250, key=f"head_{data.kind}")
     st.caption(f"The first {len(data.head):,} rows, as they stand in the file.")
     correct(here, data)
-    if data.generated:
-        from pyarrow import parquet
-
-        if data.path.stat().st_size < 300_000_000:
-            downloads(parquet.read_table(data.path), data.kind, ("csv", "parquet", "pickle"), key="data")
-        else:
-            st.caption("These data are too many to download through a browser; generate them with the command line.")
+    if data.path.stat().st_size < MOST_TO_DOWNLOAD:
+        downloads(lambda: whole_table(data.path), data.kind, ("csv", "parquet", "pickle"), key="data")
+    else:
+        st.caption("These data are too many to download through a browser.")
 
 
 def show() -> None:

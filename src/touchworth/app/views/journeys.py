@@ -1,12 +1,13 @@
 """Journeys: the commonest paths, how long journeys are, and their first steps."""
 
+import pyarrow as pa
 import streamlit as st
 
 from touchworth.app.parts import chart, downloads, grid, literal, no_data, number, session, theme, waiting
 from touchworth.app.session import Dataset, Session, fingerprint
 from touchworth.app.work import Tell
 from touchworth.journeys.paths import Paths
-from touchworth.render.attribution_charts import first_steps, lags, lengths
+from touchworth.render.attribution_charts import first_steps, lags, lengths, path_starts
 
 FORMATS = {
     "path": ("path", ""),
@@ -22,16 +23,18 @@ MOST_SHOWN = 500
 def start(here: Session, data: Dataset) -> None:
     """Count paths in a job."""
 
-    def work(tell: Tell) -> Paths:
+    def work(tell: Tell) -> tuple[Paths, pa.Table]:
         from touchworth.journeys.paths import paths
 
         tell("counting paths")
-        return paths(data.loaded, None)
+        found = paths(data.loaded, None)
+        tell("looking at their starts")
+        return found, path_starts(found.table, delimiter=data.loaded.delimiter)
 
     here.run("journeys", "Counting paths", fingerprint("paths", data.fingerprint), work)
 
 
-def results(data: Dataset, found: Paths) -> None:
+def results(data: Dataset, found: Paths, starts: pa.Table) -> None:
     """Everything that was counted."""
     converted, nulls = float(data.loaded.conversions.sum()), float(data.loaded.nulls.sum())
     cells = [
@@ -48,7 +51,7 @@ def results(data: Dataset, found: Paths) -> None:
             "Touches shown", [2, 3, 4, 5], default=3, required=True, key="steps", persist_state="session"
         )
         chart(
-            first_steps(found.table, delimiter=data.loaded.delimiter, steps=steps or 3, theme=theme()), "steps",
+            first_steps(starts, delimiter=data.loaded.delimiter, steps=steps or 3, theme=theme()), "steps",
             "Flow of journeys through their first touches",
         )  # fmt: skip
     with tabs[1]:
@@ -84,7 +87,7 @@ def show() -> None:
         return
     found = here.result("journeys") if here.shown.get("journeys") == key else None
     if found is not None:
-        results(data, found)
+        results(data, *found)
     elif st.button("Count the paths", type="primary", icon=":material/route:"):
         start(here, data)
         st.rerun()

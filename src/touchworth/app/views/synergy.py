@@ -178,7 +178,7 @@ def coalition_table(found: Synergies, table: pa.Table) -> str | None:
     part = table.slice(0, MOST_SHOWN)
     scale = shown_scale(found)
     picked = grid(
-        coalitions_for_people(part, scale), "coalitions", formats=formats(scale), height=390, widths={"coalition": 270},
+        coalitions_for_people(part, scale), "coalitions", formats=formats(scale), height=390, widths={"coalition": 280},
         on_select="rerun",
         selection_mode="single-row",
     )  # fmt: skip
