@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 import touchworth as tw
 from tests.logs import logs, table_of
-from tests.scale.engines import check_same_results
+from tests.scale.engines import check_same_results, country, events_table
 from tests.sources.dirty import dirty_file, mixture
 from touchworth import output
 from touchworth.errors import DataError, RequestError
@@ -23,52 +23,6 @@ from touchworth.sources import memory, partitions
 from touchworth.sources.events import load_events
 
 ENGINES = ("local", "partitions")
-
-
-def events_table(rows, users, seed=1, **more):
-    """A random log of 90 days as an Arrow table."""
-    draw = np.random.default_rng(seed)
-    converts = draw.random(rows) < 0.05
-    columns = {
-        "user_id": [f"user-{u}" for u in draw.integers(0, users, rows)],
-        "time": 1.7e9 + draw.integers(0, 90 * 86_400, rows),
-        "channel": [f"c{c}" for c in draw.integers(0, 6, rows)],
-        "conversion": converts.astype(int),
-        "value": np.where(converts, draw.integers(1, 100, rows), 0) / 4,
-    }
-    return pa.table(columns | {name: make(draw, rows) for name, make in more.items()})
-
-
-def country(draw, rows):
-    return [("at", "de", "fr")[i] for i in draw.integers(0, 3, rows)]
-
-
-CASES = {
-    "all defaults": ({}, {}),
-    "by a column": ({"by": "country"}, {}),
-    "symbols with frequencies": ({"transforms": ["frequency"]}, {"order": 2}),
-    "open journeys left out": ({"open_journeys": "exclude", "lookback": "10d"}, {}),
-    "a period and loyal users": ({"since": "2023-12-01", "until": "2024-01-20"}, {"loyal_touches": 2}),
-    "regrouped and dropped": ({"regroup": {"c[12]": "paid", "c*": "free"}, "drop": ["free"]}, {}),
-    "cost, sequence, a filter": ({"cost": "cost", "sequence": "step", "where": {"country": "de"}}, {}),
-    "first conversions, steps": ({"conversion_rule": "first", "lookback_steps": 3}, {}),
-    "more buckets than users": ({}, {"buckets": 5000}),
-    "groups with fewer users than buckets": ({"by": "country", "where": {"rare": "1"}}, {}),
-}
-
-
-@pytest.fixture(scope="module")
-def log():
-    return events_table(
-        12_000, 1_500, country=country, cost=lambda draw, rows: draw.integers(0, 9, rows) / 2,
-        step=lambda draw, rows: draw.integers(0, 3, rows), rare=lambda draw, rows: draw.integers(0, 50, rows),
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_partitions_give_what_memory_gives(name, log):
-    options, asked = CASES[name]
-    check_same_results(lambda engine: tw.read_events(log, engine=engine, **options), ENGINES, **asked)
 
 
 @given(logs(), st.sampled_from([1, 2, 7]))

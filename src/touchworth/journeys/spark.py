@@ -6,6 +6,7 @@ Python workers. Rows go to a partition by the text of their user's id.
 
 import os
 import pickle
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -79,14 +80,15 @@ def spark_session(options: SparkOptions) -> Any:
         PySpark or Java is missing, or the session does not start.
     """
     try:
+        from pyspark import SparkContext
         from pyspark.sql import SparkSession
     except ImportError:
         raise RequestError(
             "--engine spark needs the package pyspark; install it with pip install 'touchworth[spark]'"
         ) from None
-    running = SparkSession.getActiveSession()
-    if running is not None:
-        return running
+    # The active session is one of the thread; there is one context in the process, whatever thread began it.
+    if SparkContext._active_spark_context is not None:
+        return SparkSession.builder.getOrCreate()
     local = options.engine == "spark"
     # Workers must run this interpreter: another one may lack the packages, or have another Python.
     os.environ["PYSPARK_PYTHON"] = sys.executable if local else os.environ.get("PYSPARK_PYTHON", sys.executable)
@@ -121,12 +123,12 @@ def spark_session(options: SparkOptions) -> Any:
         raise RequestError(
             f"--engine {options.engine}: Spark does not start ({why}); it needs Java 17 or newer"
         ) from error
-    SESSIONS[id(session)] = folder
+    FOLDERS.append(folder)
     return session
 
 
-# The folder of each session that was started here lives as long as the process.
-SESSIONS: dict[int, TemporaryFolder] = {}
+# The folder of a session that was started here lives as long as the process.
+FOLDERS: list[TemporaryFolder] = []
 
 
 @contextmanager
@@ -157,15 +159,24 @@ def map_batches(frame: Any, function: Task, schema: str) -> Any:
 @contextmanager
 def one_sentence(names: Sequence[str]) -> Iterator[None]:
     """What fails on Spark becomes one sentence, with what the worker said last."""
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     try:
         yield
-    except PySparkException as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raised = [line for line in lines if line.startswith("touchworth.errors.")]
-        why = raised[-1].split(": ", 1)[-1] if raised else lines[0] if lines else type(error).__name__
-        raise DataError(f"{', '.join(names)} cannot be read on Spark: {why}") from error
+    except (PySparkException, Py4JJavaError) as error:
+        raise DataError(f"{', '.join(names)} cannot be read on Spark: {cause_of(error)}") from error
+
+
+def cause_of(error: Exception) -> str:
+    """The sentence of a worker's own error, else the first line that Java says about the innermost cause."""
+    raised = re.findall(r"^touchworth\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
+    if raised:
+        return str(raised[-1])
+    inner, said = getattr(error, "java_exception", None), str(error)
+    while inner is not None:
+        said, inner = str(inner.getMessage() or inner), inner.getCause()
+    return next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
 
 
 # --- tasks, which run on workers ------------------------------------------------------------------
@@ -452,13 +463,21 @@ def read_spark(
             continue
         opened = open_on_spark(one, session, common.timezone)
         with opened.examples as examples:
-            recipe = settle(examples, roles, common, conversions_only=bool(recipes), header=opened.header)
+            recipe = settle(
+                examples,
+                roles,
+                common,
+                columns=tuple(opened.frame.columns),
+                conversions_only=bool(recipes),
+                header=opened.header,
+            )
             names += opened.names
             notices += examples.notices
             files.append(opened.files)
         recipes.append(recipe)
-        frame = opened.frame if opened.header else opened.frame.select(*map(quoted, opened.frame.columns))
-        cleaned = map_batches(frame, partial(clean_task, recipe=recipe), CLEANED)
+        # A name with a dot would mean a field of a structure: names go to the workers by another way.
+        plain = opened.frame.toDF(*(f"c{place}" for place in range(len(opened.frame.columns))))
+        cleaned = map_batches(plain, partial(clean_task, recipe=recipe), CLEANED)
         frames.append(cleaned.persist(StorageLevel.DISK_ONLY))
     facts = []
     with one_sentence(names):
@@ -481,8 +500,3 @@ def read_spark(
     partitions = max(session.sparkContext.defaultParallelism, -(-report.rows_read // PARTITION_ROWS))
     # A worker is one of many on its machine: it cuts on one thread.
     return partition_journeys(SparkPartitions(frames, known, int(partitions)), known, rules, 1, delimiter)
-
-
-def quoted(name: str) -> str:
-    """A column's name where dots have a meaning."""
-    return "`" + name.replace("`", "``") + "`"

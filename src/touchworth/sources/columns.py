@@ -56,6 +56,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "coalition": ("coalition coalitions", "players set subset members"),
     "coalition value": ("value v worth coalition_value", "score average_score payoff mean"),
 }
+# Rows of a Spark data frame that are looked at.
+EXAMPLES = 2_000
 FLAGS = {"0", "1", "0.0", "1.0", "yes", "no", "true", "false", "t", "f", "y", "n"}
 IDS = re.compile(rb"\d+(?:[ \t,]+\d+)*,?")
 IDS_APART = re.compile(rb"[ \t,]+")
@@ -324,6 +326,9 @@ def detect_shape(
         return shape
     if conversions_source is not None:
         return "touches"
+    if hasattr(source, "mapInArrow") and hasattr(source, "limit"):
+        # The first rows of a Spark data frame tell; all of them may not fit here.
+        source = source.limit(EXAMPLES)
     # Players may be ids of transactions as well as columns.
     told = named_shape({role: name for role, name in named.items() if role != "player"})
     if told == "transactions":

@@ -51,6 +51,8 @@ class Recipe:
         Role -> column.
     clock
         SQL of the time.
+    columns
+        Names of the columns of a batch.
     header
         Header of a text file whose lines come as rows, else empty.
     """
@@ -63,6 +65,7 @@ class Recipe:
     missing_channel: str | None
     timezone: str
     conversions_only: bool
+    columns: tuple[str, ...]
     header: bytes = b""
 
 
@@ -120,7 +123,13 @@ def merge_facts(facts: Iterable[Facts]) -> Facts:
 
 
 def settle(
-    examples: Tables, asked: Mapping[str, str | None], common: Common, *, conversions_only: bool, header: bytes = b""
+    examples: Tables,
+    asked: Mapping[str, str | None],
+    common: Common,
+    *,
+    columns: tuple[str, ...],
+    conversions_only: bool,
+    header: bytes = b"",
 ) -> Recipe:
     """Settle how a table is cleaned, from its first rows.
 
@@ -140,6 +149,7 @@ def settle(
         missing_channel=None if conversions_only else common.missing_channel,
         timezone=common.timezone,
         conversions_only=conversions_only,
+        columns=columns,
         header=header,
     )
 
@@ -172,7 +182,7 @@ def clean(batch: pa.RecordBatch, recipe: Recipe) -> tuple[list[pa.RecordBatch], 
     A batch of the lines of a text file has them in its first column.
     """
     if not recipe.header:
-        with open_tables(batch, timezone=recipe.timezone, threads=1) as tables:
+        with open_tables(batch.rename_columns(list(recipe.columns)), timezone=recipe.timezone, threads=1) as tables:
             return clean_tables(tables, recipe, 0)
     lines = batch.column(0).cast(pa.binary())
     repeats = pa.compute.equal(lines, recipe.header)

@@ -18,7 +18,7 @@ from touchworth.output import check_output, format_of
 from touchworth.sources.columns import Roles, conversion_roles, event_roles
 from touchworth.sources.encode import Interner, compact
 from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql, number_sql, row_sql, text_sql
-from touchworth.sources.memory import MemoryPlan, make_plan
+from touchworth.sources.memory import MemoryPlan, free_memory, make_plan, parse_size
 from touchworth.sources.partitions import PartitionedDimension, PartitionedEvents, Rows, Spill
 from touchworth.sources.records import Dimension, Events, ReadReport
 from touchworth.sources.rejects import (
@@ -318,7 +318,8 @@ def load_events(
     check_order(date_order)
     wanted = check_dimensions(dimensions)
     collector, names = Rejects(rejects, force), Names(dimensions=tuple(Interner() for _ in wanted))
-    limits: dict[str, Any] = {"timezone": timezone, "threads": threads, "temp": temp}
+    limit = parse_size(memory) if memory is not None else free_memory()
+    limits: dict[str, Any] = {"timezone": timezone, "threads": threads, "temp": temp, "hold": limit // 8}
     apart = conversions_source is not None
     asked = event_columns(user, time, channel, conversion, value, cost, sequence, apart=apart)
     common = Common(

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
@@ -36,6 +37,8 @@ DELIMITERS = (",", ";", "\t", "|")
 # The most that is looked at to find the header, the delimiter and examples of each column.
 HEAD = 1 << 20
 BATCH_ROWS = 1_000_000
+# Bytes of a stream that are held rather than written to a temporary file.
+HOLD = 2**30
 # How much larger a compressed log is taken to be when it is unpacked.
 PACKED = 8
 EXTENSIONS = {
@@ -429,20 +432,24 @@ def open_tables(
     threads: int | None = None,
     memory: str | None = None,
     temp: str | Path | None = None,
+    hold: int = HOLD,
 ) -> Tables:
     """Open any source as tables.
 
     Parameters
     ----------
     source
-        A file name or glob, a list of them, ``-`` for standard input, or a frame (pandas, Polars, PyArrow,
-        anything with ``__arrow_c_stream__``, ``to_pyarrow`` or ``toArrow``).
+        A file name or glob, a list of them, ``-`` for standard input, a frame (pandas, Polars, PyArrow,
+        anything with ``__arrow_c_stream__``, ``to_pyarrow`` or ``toArrow``), or a stream of Arrow batches (a reader,
+        a generator, an Ibis table, the result of an ADBC cursor).
     table, query
         Table of a DuckDB or SQLite file, or a query on it.
     timezone
         Zone of times that name none.
     threads, memory, temp
         Limits of the scan, and the folder for temporary files.
+    hold
+        Bytes of a stream that are held in memory; a longer one goes to a temporary file.
 
     Raises
     ------
@@ -466,7 +473,11 @@ def open_tables(
         else:
             if table is not None or query is not None:
                 raise RequestError("table and query are for DuckDB and SQLite files; the source is a frame")
-            add_arrow(tables, kind_of_frame(source), frame_as_arrow(source))
+            stream = stream_of(source)
+            if stream is None:
+                add_arrow(tables, kind_of_frame(source), frame_as_arrow(source))
+            else:
+                add_stream(tables, kind_of_frame(source), stream, hold)
         for part in tables.parts:
             check_names(part)
     except BaseException:
@@ -524,6 +535,65 @@ def frame_as_arrow(frame: Any) -> pa.Table:
         f"the source is a {kind_of_frame(frame)}; give a file name, a frame of pandas, Polars or PyArrow, "
         "or anything with __arrow_c_stream__"
     )
+
+
+def stream_of(source: Any) -> pa.RecordBatchReader | None:
+    """A source that can be read once, batch by batch, as a reader; None for any other."""
+    room = type(source).__module__.split(".")[0]
+    try:
+        if isinstance(source, pa.RecordBatchReader):
+            return source
+        if hasattr(source, "to_pyarrow_batches"):
+            return source.to_pyarrow_batches()
+        if hasattr(source, "fetch_record_batch"):
+            return source.fetch_record_batch()
+        if isinstance(source, Iterator):
+            first = next(source, None)
+            if not isinstance(first, pa.RecordBatch):
+                kind = "nothing" if first is None else kind_of_frame(first)
+                raise RequestError(f"the source is a {kind_of_frame(source)} of {kind}; it must give Arrow batches")
+            return pa.RecordBatchReader.from_batches(first.schema, chain([first], source))
+        if hasattr(source, "__arrow_c_stream__") and room not in ("pandas", "polars") and not hasattr(source, "schema"):
+            return pa.RecordBatchReader.from_stream(source)
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(f"the {kind_of_frame(source)} gives no Arrow batches: {first_line(error)}") from error
+    return None
+
+
+def add_stream(tables: Tables, name: str, stream: pa.RecordBatchReader, hold: int) -> None:
+    """Add a stream: held while it is small, else a temporary file, since it is looked at before it is read."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    try:
+        with stream:
+            for batch in stream:
+                held.append(batch)
+                size += batch.nbytes
+                if size > hold:
+                    break
+            else:
+                add_arrow(tables, name, pa.Table.from_batches(held, stream.schema))
+                return
+            place = tables.folder / f"stream-{len(tables.parts)}.parquet"
+            write_stream(place, chain(held, stream), stream.schema)
+    except pa.ArrowException as error:
+        raise DataError(f"{name} cannot be read: {first_line(error)}") from error
+    add_parquet(tables, place, name)
+
+
+def write_stream(place: Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+    """Write batches to a Parquet file."""
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetWriter(place, schema, compression="zstd") as out:
+            for batch in batches:
+                out.write_batch(batch)
+    except OSError as error:
+        why = (error.strerror or first_line(error)).lower()
+        raise DataError(
+            f"temporary files cannot be written to {place.parent.parent}: {why}; free some or name another --temp"
+        ) from error
 
 
 def add_arrow(tables: Tables, name: str, content: pa.Table, place: Path | None = None) -> Part:
