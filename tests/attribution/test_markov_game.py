@@ -334,3 +334,31 @@ def test_intervals_of_dividends_cover(tmp_path):
         names = [S for S, _ in coalitions_of(markov_game(chain, "abc").game, truth)]
         hits.append([abs(estimate[S] - t) < 2.01 * error[S] for S, t in zip(names, truth, strict=True)])
     assert 0.92 < np.mean(hits) < 0.98
+
+
+def test_the_game_of_users_has_errors_by_user(shared):
+    journeys = tw.read_events(
+        shared / "data/kaggle_format_events.csv",
+        user="customer_id",
+        time="time",
+        channel="channel",
+        conversion="conversion",
+        value="conversion_value",
+        lookback=None,
+    )
+    found = game_of_journeys(journeys, max_size=2)
+    credit = tw.attribute(journeys, models=["markov"])
+    assert credit.markov is not None
+    assert found.game.values == pytest.approx(
+        markov_game(credit.markov.chain, journeys.channels, max_size=2).game.values, rel=1e-12
+    )
+    assert found.std_error is not None
+    assert (found.std_error[found.dividends > 0] > 0).all()
+
+
+def test_journeys_of_which_none_converts_have_a_game_of_zeros(tmp_path):
+    found = game_of_journeys(journeys_of(tmp_path, {"a > b": (0, 4), "b": (0, 3)}))
+    assert not found.game.values.any()
+    assert not found.dividends.any()
+    assert found.std_error is not None
+    assert not found.std_error.any()

@@ -520,7 +520,8 @@ def judge_values(game: Game, level: float, notices: Iterable[str] = (), errors: 
         if errors.low_evidence is not None:
             columns["low_evidence"] = pa.array(errors.low_evidence[order])
     table = pa.table(columns)
-    summary = base_summary(game, table) | {"notices": list(notices)}
+    cut = truncation_notice(game, synergy)
+    summary = base_summary(game, table) | {"notices": [*notices, *([cut] if cut else [])]}
     return Synergies(table, game, order, synergy, "rate", level, summary)
 
 
