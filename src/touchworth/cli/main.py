@@ -84,10 +84,6 @@ def run(arguments: list[str]) -> int:
         return fail(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         return fail("interrupted", INTERRUPTED)
-    except SystemExit:
-        # Where output outgrows the pipe's buffer the parser sees the closed pipe first; it ends so for nothing else.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except BrokenPipeError:
         # The reader of the pipe has what it wanted; Python would complain again when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -86,6 +86,11 @@ def interruptible(work: Callable[[], T]) -> T:
         sys.stderr.flush()
         os._exit(130)
     if failure:
+        if isinstance(failure[0], BrokenPipeError):
+            # The reader of the pipe has what it wanted. Beyond this point the parser would end with code 1, and Python
+            # would complain when it flushes what is left.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0)
         raise failure[0]
     return outcome[0]
 
