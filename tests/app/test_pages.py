@@ -334,3 +334,62 @@ def test_a_cancelled_reading_leaves_the_data_that_are_there(local, tmp_path):
     at.run()
     assert any("Cancelled" in info.value for info in at.info)
     assert session(at).data["sessions"] is before
+
+
+def test_sessions_without_a_target_show_supports_only(local, tmp_path):
+    path = tmp_path / "baskets.dat"
+    path.write_text("\n".join(f"{i % 3 + 1} {i % 2 + 4} 9" for i in range(120)) + "\n")
+    at = read_path(start(), path, "transactions")
+    assert not at.exception
+    assert not at.error
+    at.switch_page("views/synergy.py").run()
+    if "prediction" in session(at).jobs:
+        wait(at, "prediction")
+    press(at, "Find synergies")
+    wait(at, "synergy")
+    assert not at.exception
+    assert any("no target" in info.value for info in at.info)
+    assert "9" in set(at.dataframe[0].value["coalition"])
+
+
+def test_a_path_table_is_attributed_too(local, tmp_path):
+    path = tmp_path / "paths.csv"
+    path.write_text("path,conversions,nulls\na > b,5,20\nb,30,70\na,12,40\nb > a > b,9,11\n")
+    at = read_path(start(), path)
+    assert metrics(at)["Users"] == "–"
+    at.switch_page("views/attribution.py").run()
+    press(at, "Attribute credit")
+    wait(at, "attribution")
+    assert not at.exception
+    assert metrics(at)["Orders"] == "56"
+    at.switch_page("views/journeys.py").run()
+    if session(at).result("journeys") is None:
+        wait(at, "journeys")
+    assert not at.exception
+    assert any("no times" in info.value for info in at.info)
+
+
+def test_nothing_found_is_no_defect(local, tmp_path):
+    path = tmp_path / "rare.csv"
+    rows = [f"{int(i % 50 == 0)},{int(i % 60 == 1)},{int(i % 3 == 0)}" for i in range(600)]
+    path.write_text("a,b,converted\n" + "\n".join(rows) + "\n")
+    at = read_path(start(), path)
+    at.switch_page("views/synergy.py").run()
+    at.select_slider(key="support").set_value(0.1).run()
+    if "prediction" in session(at).jobs:
+        wait(at, "prediction")
+    press(at, "Find synergies")
+    wait(at, "synergy")
+    assert not at.exception
+    assert any("No coalition passes" in info.value for info in at.info)
+    at.select_slider(key="support").set_value(0.01).run()
+    press(at, "Find synergies")
+    wait(at, "synergy")
+    assert not at.exception
+
+
+def test_more_visitors_of_a_kind_are_told_in_words(sessions_page):
+    at = sessions_page
+    at.switch_page("views/synergy.py").run()
+    texts = [text.value.replace("\\", "") for text in at.markdown]
+    assert any("if those visitors are like the ones who came" in text for text in texts) or at.error

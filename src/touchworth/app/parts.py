@@ -20,6 +20,7 @@ __all__ = [
     "attempt",
     "chart",
     "downloads",
+    "editor",
     "grid",
     "literal",
     "number",
@@ -191,6 +192,15 @@ def grid(
         else:
             config[name] = st.column_config.Column(title, width=widths.get(name))
     return st.dataframe(table, key=key, hide_index=True, column_config=config, height=height, **more)
+
+
+def editor(key: str, table: pa.Table, **more: Any) -> pa.Table:
+    """An editable table whose edits survive a change of pages; returns it as edited."""
+    here = session()
+    if key not in st.session_state or key not in here.edited_from:
+        here.edited_from[key] = here.edited.get(key, table)
+    here.edited[key] = st.data_editor(here.edited_from[key], key=key, hide_index=True, **more)
+    return here.edited[key]
 
 
 def as_bytes(source: pa.Table | Callable[[], pa.Table], kind: str) -> Callable[[], bytes]:

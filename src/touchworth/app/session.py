@@ -77,7 +77,9 @@ class Session:
         self.shown: dict[str, str] = {}
         self.basis: dict[str, str] = {}
         self.uploads: dict[str, Path] = {}
-        self.channels = default_channels()
+        self.edited: dict[str, pa.Table] = {}
+        self.edited_from: dict[str, pa.Table] = {}
+        self.loads = 0
         self._timer: threading.Timer | None = None
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 

@@ -9,6 +9,7 @@ from touchworth.app.parts import (
     attempt,
     chart,
     downloads,
+    editor,
     grid,
     literal,
     no_data,
@@ -113,33 +114,27 @@ def start(here: Session, data: Dataset, models: list[str], more: dict[str, Any])
     here.run("attribution", "Attributing credit", key, work, data.fingerprint)
 
 
-def spend_grid(here: Session, data: Dataset, credit: Credit) -> Credit:
+def spend_grid(data: Dataset, credit: Credit) -> Credit:
     """The editable spend: cost per touch or a total for each channel; returns the credit with it."""
-    key = f"spend {data.fingerprint}"
-    if key not in here.results:
-        cost, channels = data.loaded.cost, list(credit.channels)
-        amounts = [None] * len(channels) if cost is None else [round(amount, 2) for amount in cost.tolist()]
-        kind = KINDS[1] if cost is None else KINDS[0]
-        here.results[key] = pa.table(
-            {"channel": channels, "counted as": [kind] * len(channels), "amount": pa.array(amounts, pa.float64())}
-        )
-    with st.expander("Spend by channel (for ROAS and cost per conversion)", expanded=data.loaded.cost is None):
+    cost, channels = data.loaded.cost, list(credit.channels)
+    amounts = [None] * len(channels) if cost is None else [round(amount, 2) for amount in cost.tolist()]
+    kind = KINDS[1] if cost is None else KINDS[0]
+    known = pa.table(
+        {"channel": channels, "counted as": [kind] * len(channels), "amount": pa.array(amounts, pa.float64())}
+    )
+    with st.expander("Spend by channel (for ROAS and cost per conversion)", expanded=cost is None):
         st.caption("What each channel cost: in total, or per touch (times the touches read). Blank: unknown.")
-        edited = st.data_editor(
-            here.results[key],
-            key=f"editor {key}",
-            hide_index=True,
-            disabled=["channel"],
+        edited = editor(
+            f"spend_{data.fingerprint}", known, disabled=["channel"],
             column_config={
                 "counted as": st.column_config.SelectboxColumn(options=list(KINDS), required=True),
                 "amount": st.column_config.NumberColumn("amount", min_value=0.0, format="%.2f"),
             },
-        )
-    rows = edited.to_pylist() if isinstance(edited, pa.Table) else edited.to_dict("records")
-    known = [row for row in rows if row["amount"] is not None and row["amount"] == row["amount"]]
-    if not known:
+        )  # fmt: skip
+    filled = [row for row in edited.to_pylist() if row["amount"] is not None]
+    if not filled:
         return credit
-    spend, cpc = ({row["channel"]: row["amount"] for row in known if row["counted as"] == kind} for kind in KINDS)
+    spend, cpc = ({row["channel"]: row["amount"] for row in filled if row["counted as"] == kind} for kind in KINDS)
     paid = attempt(lambda: credit.with_spend(spend, cpc))
     return credit if paid is None else paid
 
@@ -217,11 +212,11 @@ def markov_tab(credit: Credit) -> None:
     downloads(credit.removal, "removal effects", ("csv",))
 
 
-def results(here: Session, data: Dataset, credit: Credit) -> None:
+def results(data: Dataset, credit: Credit) -> None:
     """Everything that was computed."""
     figures(credit)
     notices(credit.summary["notices"])
-    paid = spend_grid(here, data, credit)
+    paid = spend_grid(data, credit)
     known = list(dict.fromkeys(model for model, _ in credit.estimates))
     first = [model for model in known if model in FIRST_SHOWN] or known[:6]
     models = st.pills(
@@ -270,7 +265,7 @@ def show() -> None:
         st.rerun()
     credit = here.result("attribution", data.fingerprint)
     if credit is not None:
-        results(here, data, credit)
+        results(data, credit)
 
 
 show()

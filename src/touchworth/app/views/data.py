@@ -10,6 +10,7 @@ import streamlit as st
 from touchworth.app.parts import (
     attempt,
     downloads,
+    editor,
     grid,
     literal,
     notices,
@@ -22,6 +23,7 @@ from touchworth.app.parts import (
 from touchworth.app.session import (
     Dataset,
     Session,
+    default_channels,
     fingerprint,
     hash_file,
     keep_upload,
@@ -121,6 +123,7 @@ def take(here: Session, name: str, key: str, work: Callable[[Tell], Dataset]) ->
         tell("done")
         here.data[data.kind] = data
         here.shown["data kind"] = data.kind
+        here.loads += 1
         return data
 
     # Reading again is wanted where the button is pressed again: data are not kept by key.
@@ -181,11 +184,10 @@ def generate_journeys(here: Session) -> None:
     touches = b.number_input("Touches a user (mean)", 1.0, 50.0, 10.0, key="sim_touches", persist_state="session")
     seed = c.number_input("Seed", 0, 2**31 - 1, 1, key="sim_journey_seed", persist_state="session")
     with st.expander("Channels (edit, add or remove rows)"):
-        edited = st.data_editor(
-            here.channels,
+        edited = editor(
+            "sim_channels",
+            default_channels(),
             num_rows="dynamic",
-            hide_index=True,
-            key="sim_channels",
             column_config={
                 "channel": st.column_config.TextColumn("channel", required=True),
                 "cvr": st.column_config.NumberColumn(
@@ -210,7 +212,6 @@ def generate_journeys(here: Session) -> None:
             users, touches=touches, seed=seed, channels=edited, path=place, force=True, threads=threads(),
             progress=lambda done, total: tell("drawing journeys", done, total), **more,
         )  # fmt: skip
-        here.channels = edited
         options = {"cost": "cost"}
         return read_dataset(
             place, f"Journeys of {users:,} generated users (seed {seed})", here.folder, "events", options, tell,
@@ -236,10 +237,11 @@ def journey_settings(channels: list[str]) -> dict[str, Any]:
         )
         varied = st.toggle("Customers differ in how much channels move them", key="sim_varied", persist_state="session")
         names = [name for name in channels if name]
-        pairs = st.data_editor(
+        pairs = editor(
+            "sim_pairs",
             pa.table({"channel": pa.array([], pa.string()), "with": pa.array([], pa.string()),
                       "effect": pa.array([], pa.float64())}),
-            num_rows="dynamic", hide_index=True, key="sim_pairs",
+            num_rows="dynamic",
             column_config={
                 "channel": st.column_config.SelectboxColumn("pair: one channel", options=names, required=True),
                 "with": st.column_config.SelectboxColumn("and another", options=names, required=True),
@@ -255,9 +257,9 @@ def journey_settings(channels: list[str]) -> dict[str, Any]:
         transitions: dict[str, dict[str, float]] = {}
         if steering and names:
             even = [1 / len(names)] * len(names)
-            matrix = st.data_editor(
-                pa.table({"after": names} | dict.fromkeys(names, even)), hide_index=True, disabled=["after"],
-                key=f"sim_matrix_{fingerprint(names)}",
+            matrix = editor(
+                f"sim_matrix_{fingerprint(names)}", pa.table({"after": names} | dict.fromkeys(names, even)),
+                disabled=["after"],
                 column_config={name: st.column_config.NumberColumn(format="%.3f") for name in names},
             )  # fmt: skip
             transitions = {row.pop("after"): row for row in matrix.to_pylist()}
@@ -447,7 +449,8 @@ def show() -> None:
     if len(kinds) > 1:
         names = {"sessions": "The sessions", "journeys": "The journeys"}
         last = st.segmented_control(
-            "Data to look at", kinds, default=last if last in kinds else kinds[0], key="data_kind", required=True,
+            "Data to look at", kinds, default=last if last in kinds else kinds[0], key=f"data_kind_{here.loads}",
+            required=True,
             format_func=names.__getitem__, label_visibility="collapsed",
         )  # fmt: skip
     show_data(here, here.data[last])

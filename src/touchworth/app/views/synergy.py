@@ -201,14 +201,43 @@ def meaning(found: Synergies, name: str) -> None:
         for text in explain(row, scale=shown_scale(found), level=found.level):
             st.markdown(literal(text))
         st.caption(found.summary["caution"])
+        what_if(found, name)
     with right:
         figure = attempt(lambda: SynergyPlots(found).waterfall(name.split(" & "), theme=theme()))
         if figure is not None:
             chart(figure, "waterfall", f"Dividends that the value of {name} is built from")
 
 
-def results(here: Session, found: Synergies) -> None:
+def what_if(found: Synergies, name: str) -> None:
+    """What more sessions that also reach one member would bring."""
+    members = name.split(" & ")
+    if len(members) < 2 or found.game.kind != "rate":
+        return
+    with st.expander("What if more of these visitors also reached one of them?"):
+        a, b = st.columns(2)
+        added = a.selectbox("Reached besides", members, key=f"what_if_{fingerprint(members)}")
+        share = b.slider(
+            "More sessions (% of those that hold the others)", 1, 50, 10, key="what_if_share", persist_state="session"
+        )
+        told = attempt(lambda: found.reach_more(members, added, share / 100))
+        if told is None:
+            return
+        unit = "conversions" if found.game.binary else "of the target"
+        st.markdown(
+            literal(
+                f"{told.sessions:,.0f} more sessions with {added}: about {told.extra:+,.1f} {unit} "
+                f"({told.low:+,.1f} to {told.high:+,.1f}), if those visitors are like the ones who came."
+            )
+        )
+
+
+def results(found: Synergies) -> None:
     """Everything that was found."""
+    if "synergy" not in found.table.column_names:
+        st.info("These data have no target: nothing tells who converted, so that only supports can be counted.")
+        grid(found.table.slice(0, MOST_SHOWN), "supports", formats=formats("rate"))
+        downloads(found.table, "coalitions")
+        return
     figures(found)
     notices(found.summary["notices"])
     tabs = st.tabs(["Table", "UpSet matrix", "Network", "Value against volume"])
@@ -255,7 +284,7 @@ def show() -> None:
             st.rerun()
     found = here.result("synergy", data.fingerprint)
     if found is not None:
-        results(here, found)
+        results(found)
 
 
 show()
