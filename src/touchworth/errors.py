@@ -14,6 +14,7 @@ __all__ = [
     "TouchworthError",
     "missing_column",
     "not_one_of",
+    "unknown_name",
 ]
 
 
@@ -44,6 +45,14 @@ def missing_column(name: str, columns: Iterable[str], role: str | None = None) -
     hint = f"did you mean {_names(near)}?" if near else f"the columns are {_names(columns)}"
     purpose = f" for {role}" if role else ""
     return RequestError(f"column {name!r}{purpose} is not in the input; {hint}")
+
+
+def unknown_name(what: str, name: str, names: Iterable[str]) -> RequestError:
+    """Error for the name of something that is not there, with the nearest names."""
+    names = list(names)
+    near = get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {_names(near)}?" if near else f"there are {_names(names)}"
+    return RequestError(f"there is no {what} {name!r}; {hint}")
 
 
 def not_one_of(what: str, seen: object, allowed: Iterable[str]) -> RequestError:

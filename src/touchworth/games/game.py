@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from touchworth.errors import missing_column
+from touchworth.errors import unknown_name
 from touchworth.kernels import kernel
 
 __all__ = [
@@ -201,7 +201,7 @@ def find_coalition(game: Game, names: Iterable[str]) -> int | None:
     wanted = set()
     for name in names:
         if name not in index:
-            raise missing_column(name, game.players, "a player of the coalition")
+            raise unknown_name("player", name, game.players)
         wanted.add(index[name])
     position, first, count = -1, 0, int(np.searchsorted(game.size, 1, side="right"))
     for rank in sorted(int(game.rank[player]) for player in wanted):

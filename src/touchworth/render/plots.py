@@ -15,9 +15,10 @@ from touchworth.output import check_output
 from touchworth.render import attribution_charts, synergy_charts
 from touchworth.render.palette import save_html
 from touchworth.results import Result
+from touchworth.simulate.score import Scores
 from touchworth.synergy.synergies import Synergies
 
-__all__ = ["CreditPlots", "PathPlots", "SynergyPlots", "plots_of"]
+__all__ = ["CreditPlots", "PathPlots", "ScorePlots", "SynergyPlots", "plots_of"]
 
 
 def save_all(figures: dict[str, Callable[[], Any]], folder: str | Path, *, force: bool) -> list[Path]:
@@ -39,6 +40,10 @@ class SynergyPlots:
     """Plots of a coalition table."""
 
     found: Synergies
+
+    def __call__(self, **more: Any) -> Any:
+        """The UpSet matrix."""
+        return self.upset(**more)
 
     def upset(self, top: int = 25, **more: Any) -> Any:
         """UpSet matrix of the first coalitions with intervals."""
@@ -84,6 +89,10 @@ class CreditPlots:
 
     credit: Credit
 
+    def __call__(self, metric: str = "conversions", **more: Any) -> Any:
+        """Grouped bars by channel and model."""
+        return self.bars(metric, **more)
+
     def bars(self, metric: str = "conversions", **more: Any) -> Any:
         """Grouped bars by channel and model with intervals."""
         return attribution_charts.credit_bars(self.credit.table, metric, **more)
@@ -120,6 +129,10 @@ class PathPlots:
 
     paths: Paths
 
+    def __call__(self, **more: Any) -> Any:
+        """Sankey of the first steps."""
+        return self.first_steps(**more)
+
     def lengths(self, **more: Any) -> Any:
         """Journeys by number of touches."""
         return attribution_charts.lengths(self.paths.lengths, **more)
@@ -135,13 +148,24 @@ class PathPlots:
         return attribution_charts.first_steps(self.paths.table, **more)
 
 
+@dataclass(frozen=True, slots=True)
+class ScorePlots:
+    """Plots of models held against a truth."""
+
+    scores: Scores
+
+    def __call__(self, **more: Any) -> Any:
+        """Error of each model's shares."""
+        return attribution_charts.truth_scores(self.scores.table, **more)
+
+
 def _needed(table: Any, model: str) -> Any:
     if table is None:
         raise RequestError(f"this plot needs the model {model}; add it to the models")
     return table
 
 
-def plots_of(result: Result) -> SynergyPlots | CreditPlots | PathPlots:
+def plots_of(result: Result) -> SynergyPlots | CreditPlots | PathPlots | ScorePlots:
     """The plots of a result."""
     if isinstance(result, Synergies):
         return SynergyPlots(result)
@@ -149,4 +173,6 @@ def plots_of(result: Result) -> SynergyPlots | CreditPlots | PathPlots:
         return CreditPlots(result)
     if isinstance(result, Paths):
         return PathPlots(result)
-    raise RequestError(f"a {type(result).__name__} has no plots; results of synergies, attribute and paths have")
+    if isinstance(result, Scores):
+        return ScorePlots(result)
+    raise RequestError(f"a {type(result).__name__} has no plots; results of synergies, attribute, paths and score have")
