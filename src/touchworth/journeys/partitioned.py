@@ -104,13 +104,31 @@ class PathParts(Protocol):
         """Let go of them."""
 
 
+@dataclass(frozen=True, slots=True)
+class NoPaths:
+    """Paths that were not asked for."""
+
+    def map(self, function: Callable[[PathCounts], T]) -> Iterator[T]:
+        """Nothing."""
+        del function
+        return iter(())
+
+    def close(self) -> None:
+        """Nothing has to be removed."""
+
+
 class Partitions(Protocol):
     """Where partitions of complete users come from; what an engine has to offer."""
 
     def fold(
-        self, frames: Sequence[Frame], function: Callable[[Journeys], T], merge: Callable[[T, T], T]
+        self,
+        frames: Sequence[Frame],
+        function: Callable[[Journeys], T],
+        merge: Callable[[T, T], T],
+        *,
+        paths: bool = True,
     ) -> Sequence[tuple[T, PathParts]]:
-        """For each frame the function of all partitions, merged, and the distinct paths."""
+        """For each frame the function of all partitions, merged, and the distinct paths if `paths` are wanted."""
 
     def journeys(self, frame: Frame) -> Iterator[Journeys]:
         """The journeys of each partition in turn."""
@@ -168,27 +186,34 @@ class LocalPartitions:
     events: PartitionedEvents
 
     def fold(
-        self, frames: Sequence[Frame], function: Callable[[Journeys], T], merge: Callable[[T, T], T]
-    ) -> list[tuple[T, "SpilledPaths"]]:
-        """For each frame the function of all partitions, merged, and the distinct paths."""
+        self,
+        frames: Sequence[Frame],
+        function: Callable[[Journeys], T],
+        merge: Callable[[T, T], T],
+        *,
+        paths: bool = True,
+    ) -> list[tuple[T, PathParts]]:
+        """For each frame the function of all partitions, merged, and the distinct paths if `paths` are wanted."""
         found: list[T] = []
-        paths = [SpilledPaths(len(self.events), self.events.spill.parent) for _ in frames]
+        kept = [SpilledPaths(len(self.events), self.events.spill.parent) for _ in frames if paths]
         try:
             for partition in range(len(self.events)):
                 # Nothing but the journeys is held while they are reduced.
                 shared = self.events.events(partition) if len(frames) > 1 else None
                 for place, frame in enumerate(frames):
                     journeys = frame.cut(self.events.events(partition) if shared is None else shared)
-                    paths[place].add(count_paths(journeys))
+                    if paths:
+                        kept[place].add(count_paths(journeys))
                     result = function(journeys)
                     del journeys
                     found[place : place + 1] = [merge(found[place], result) if partition else result]
                     pa.default_memory_pool().release_unused()
         except BaseException:
-            for one in paths:
+            for one in kept:
                 one.close()
             raise
-        return list(zip(found, paths, strict=True))
+        listed: list[PathParts] = [*kept] if paths else [NoPaths() for _ in frames]
+        return list(zip(found, listed, strict=True))
 
     def journeys(self, frame: Frame) -> Iterator[Journeys]:
         """The journeys of each partition in turn."""
@@ -273,9 +298,7 @@ def partition_journeys(
     ]
     if any(transform.name == "frequency" for transform in rules.transforms):
         # Frequencies are known only once all journeys are cut: their symbols must be numbered alike in all partitions.
-        found = partitions.fold(frames, symbol_keys, np.union1d)
-        for _, paths in found:
-            paths.close()
+        found = partitions.fold(frames, symbol_keys, np.union1d, paths=False)
         frames = [
             replace(frame, symbols=keys if keys.size else None) for frame, (keys, _) in zip(frames, found, strict=True)
         ]

@@ -24,7 +24,9 @@ from touchworth.journeys.build import GroupedJourneys, Journeys
 from touchworth.journeys.counts import PathCounts, count_paths, merge_paths
 from touchworth.journeys.partitioned import (
     Frame,
+    NoPaths,
     PartitionedJourneys,
+    PathParts,
     grouped_paths,
     partition_journeys,
     paths_of_batch,
@@ -218,14 +220,16 @@ def reduce_task(
     function: Callable[[Journeys], Any],
     parts: int,
 ) -> Iterator[pa.RecordBatch]:
-    """For each frame the function of a partition's journeys, and its distinct paths by part."""
+    """For each frame the function of a partition's journeys, and its distinct paths by part (none for 0 parts)."""
     events = known.events(batches)
     if events is None:
         return
     for place, frame in enumerate(frames):
         journeys = frame.cut(events)
-        paths, ends = grouped_paths(count_paths(journeys), parts)
         yield payloads(place, [(RESULT, function(journeys))])
+        if not parts:
+            continue
+        paths, ends = grouped_paths(count_paths(journeys), parts)
         some = [part for part in range(parts) if ends[part + 1] > ends[part]]
         yield payloads(place, [(part, paths.slice(int(ends[part]), int(ends[part + 1] - ends[part]))) for part in some])
 
@@ -321,13 +325,21 @@ class SparkPartitions:
     partitions: int
 
     def fold(
-        self, frames: Sequence[Frame], function: Callable[[Journeys], T], merge: Callable[[T, T], T]
-    ) -> list[tuple[T, SparkPaths]]:
-        """For each frame the function of all partitions, merged as a tree, and the distinct paths."""
+        self,
+        frames: Sequence[Frame],
+        function: Callable[[Journeys], T],
+        merge: Callable[[T, T], T],
+        *,
+        paths: bool = True,
+    ) -> list[tuple[T, PathParts]]:
+        """For each frame the function of all partitions, merged as a tree, and the distinct paths if wanted."""
         from pyspark import StorageLevel
 
-        task = partial(reduce_task, known=self.known, frames=frames, function=function, parts=self.partitions)
-        reduced = map_batches(self._by_user(), task, REDUCED).persist(StorageLevel.DISK_ONLY)
+        parts = self.partitions if paths else 0
+        task = partial(reduce_task, known=self.known, frames=frames, function=function, parts=parts)
+        reduced = map_batches(self._by_user(), task, REDUCED)
+        if paths:
+            reduced = reduced.persist(StorageLevel.DISK_ONLY)
         results = reduced.filter(f"part = {RESULT}")
         # The driver adds the square root of the number of results, the workers the rest.
         branches = int(self.partitions**0.5)
@@ -339,15 +351,12 @@ class SparkPartitions:
         with one_sentence(self.known.report.sources):
             for row in results.toLocalIterator():
                 merged[row.place] = merge(merged[row.place], pickle.loads(row.payload))
-        paths = reduced.filter(f"part <> {RESULT}")
-        places = set(range(len(frames)))
+        if not paths:
+            return [(result, NoPaths()) for result in merged]
+        listed = reduced.filter(f"part <> {RESULT}")
+        places, names = set(range(len(frames))), self.known.report.sources
         return [
-            (
-                result,
-                SparkPaths(
-                    paths.filter(f"place = {place}"), self.partitions, self.known.report.sources, place, places, reduced
-                ),
-            )
+            (result, SparkPaths(listed.filter(f"place = {place}"), self.partitions, names, place, places, reduced))
             for place, result in enumerate(merged)
         ]
 

@@ -15,6 +15,7 @@ from touchworth.synergy.threads import Progress, run_threaded
 __all__ = ["BucketCounts", "count_buckets", "user_buckets"]
 
 BUCKETS = 100
+ONE_USER = "all sessions are of one user; standard errors by user need at least two - leave --user out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def user_buckets(user_hash: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDAr
     """
     users = np.unique(user_hash)
     if users.size < 2:
-        raise DataError("all sessions are of one user; standard errors by user need at least two - leave --user out")
+        raise DataError(ONE_USER)
     buckets = min(BUCKETS, users.size)
     of_user = (users % np.uint64(buckets)).astype(np.int64)
     counts = np.bincount(of_user, minlength=buckets).astype(np.float64)
@@ -45,12 +46,15 @@ def user_buckets(user_hash: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDAr
 
 
 def count_buckets(
-    sessions: Sessions, game: Game, *, threads: int = 1, progress: Progress | None = None
+    sessions: Sessions, game: Game, *, threads: int = 1, progress: Progress | None = None, buckets: int | None = None
 ) -> BucketCounts:
-    """Count a family by bucket of users (see `user_buckets`)."""
+    """Count a family by bucket of users (see `user_buckets`); `buckets` is their number if these are not all users."""
     assert sessions.user_hash is not None
-    bucket, users = user_buckets(sessions.user_hash)
-    buckets = users.size
+    if buckets is None:
+        bucket, users = user_buckets(sessions.user_hash)
+        buckets = users.size
+    else:
+        bucket = (sessions.user_hash % np.uint64(buckets)).astype(np.int64)
     order = np.argsort(bucket, kind="stable")
     starts = np.searchsorted(bucket[order], np.arange(buckets + 1))
     trie = trie_of(game)

@@ -146,9 +146,20 @@ def exact_conversions(sessions: Sessions, counted: Game) -> ExactConversions:
         bucket, users = user_buckets(sessions.user_hash)
         groups = users.size
         cells = np.bincount(position[inside] * groups + bucket[inside], amounts[inside], minlength=family * groups)
-        expected = np.outer(conversions, users / users.sum())
-        variance = groups / (groups - 1) * ((cells.reshape(family, groups) - expected) ** 2).sum(axis=1)
+        return ExactConversions(
+            game, conversions, bucket_error(cells.astype(np.float64).reshape(family, groups), conversions, users)
+        )
     return ExactConversions(game, conversions, np.sqrt(variance))
+
+
+def bucket_error(
+    cells: NDArray[np.float64], conversions: NDArray[np.float64], users: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Error of each set's conversions by bucket: cells float64 (F, G), conversions (F,), users by bucket (G,)."""
+    groups = users.size
+    expected = np.outer(conversions, users / users.sum())
+    error: NDArray[np.float64] = np.sqrt(groups / (groups - 1) * ((cells - expected) ** 2).sum(axis=1))
+    return error
 
 
 def conversion_intervals(exact: ExactConversions, journeys: float, level: float) -> ValueErrors:

@@ -16,9 +16,22 @@ from touchworth.games.indices import index_table, interaction_index, truncation_
 from touchworth.journeys.build import Journeys
 from touchworth.journeys.partitioned import PartitionedJourneys
 from touchworth.results import Result
-from touchworth.sources.records import Sessions
+from touchworth.sources.records import ReadReport, Sessions
 from touchworth.synergy.bitmaps import pack_sessions
+from touchworth.synergy.blocks import (
+    Blocks,
+    JourneyBlocks,
+    blocks_within,
+    conversions_only,
+    count_in_blocks,
+    count_users_in_blocks,
+    exact_conversions_in_blocks,
+    facts_of_blocks,
+    mine_blocks,
+    values_as_target,
+)
 from touchworth.synergy.clusters import BucketCounts, count_buckets
+from touchworth.synergy.family import trie_of
 from touchworth.synergy.impact import Impact, WhatIf, impact_of, reach_more
 from touchworth.synergy.inference import Fdr, Inference, infer, normal_quantile
 from touchworth.synergy.journeys import ValueErrors, conversion_intervals, exact_conversions, journey_sessions
@@ -185,6 +198,11 @@ def synergies(
     if isinstance(game, Journeys | PartitionedJourneys):
         if kind == "markov":
             return markov_synergies(game, max_size, level, threads)
+        if isinstance(game, PartitionedJourneys):
+            return synergies_in_blocks(
+                JourneyBlocks(game), kind=kind, max_size=max_size, min_support=min_support, scale=scale, level=level,
+                fdr=fdr, threads=threads, memory_limit=memory_limit, progress=progress,
+            )  # fmt: skip
         game = journey_sessions(game)
         if kind == "conversions":
             counted = mine_sessions(game, max_size, min_support, threads, memory_limit, method, progress, report)
@@ -195,13 +213,21 @@ def synergies(
         return judge_game(game, scale=scale, level=level, fdr=fdr, threads=threads, progress=progress)
     if game.converted is None and game.value is None:
         counted = mine_sessions(game, max_size, min_support, threads, memory_limit, method, progress, report)
-        return support_only(counted, game)
+        return support_only(counted, game.report)
     if game.value_is_target and scale != "rate":
         raise RequestError(f"--scale is {scale!r}, but the target is a real number; only 'rate' is defined for it")
     if winsorize is not None and not game.value_is_target:
         raise RequestError("--winsorize is for a real target; name one with --value")
     check_target(game)
     game, clipped = (game, None) if winsorize is None else clip_values(game, winsorize)
+    blocks = blocks_within(game, memory_limit) if method is None else None
+    if blocks is not None:
+        in_blocks = synergies_in_blocks(
+            blocks, max_size=max_size, min_support=min_support, scale=scale, level=level, fdr=fdr, threads=threads,
+            memory_limit=memory_limit, progress=progress,
+        )  # fmt: skip
+        in_blocks.summary.update(clipped or {})
+        return in_blocks
     counted = mine_sessions(game, max_size, min_support, threads, memory_limit, method, progress, report)
 
     def sums_of(y: Sessions) -> Game:
@@ -221,6 +247,57 @@ def synergies(
     )  # fmt: skip
     found.summary.update(clipped or {})
     found.summary["notices"] = [*game.report.notices, *found.summary["notices"]]
+    return found
+
+
+def synergies_in_blocks(
+    blocks: Blocks,
+    *,
+    kind: Kind = "rate",
+    max_size: int = 3,
+    min_support: float = 0.01,
+    scale: Scale = "rate",
+    level: float = 0.95,
+    fdr: Fdr = "bh",
+    threads: int = 2,
+    memory_limit: int | None = None,
+    progress: Phase | None = None,
+) -> Synergies:
+    """Synergies of sessions in blocks: the same table as from all of them together (see `synergies`)."""
+    facts = facts_of_blocks(blocks)
+    if facts.value_is_target and scale != "rate":
+        raise RequestError(f"--scale is {scale!r}, but the target is a real number; only 'rate' is defined for it")
+    if facts.has_converted and not facts.value_is_target:
+        check_conversions(facts.conversions, float(facts.totals[0]))
+    counted = mine_blocks(
+        blocks, facts, max_size=max_size, min_count=smallest_support(min_support, float(facts.totals[0])),
+        min_support=min_support, threads=threads, memory_limit=memory_limit,
+        progress=phase_of(progress, "counting coalitions"),
+    )  # fmt: skip
+    if kind == "conversions":
+        exact = exact_conversions_in_blocks(blocks, facts, counted)
+        return judge_values(
+            exact.game, level, facts.report.notices, conversion_intervals(exact, counted.total_n, level)
+        )
+    trie = trie_of(counted)
+    if not facts.has_converted and not facts.has_value:
+        return support_only(counted, facts.report)
+    conversions = order_values = own = of_conversions = None
+    if facts.value_is_target and facts.has_converted:
+        n, s, _ = count_in_blocks(blocks, trie, threads, conversions_only)
+        total = facts.conversions
+        conversions = replace(counted, n=n, s=s, q=None, total_s=total, total_q=total, binary=True)
+    elif facts.has_value and not facts.value_is_target:
+        order_values = count_in_blocks(blocks, trie, threads, values_as_target)[1]
+    if facts.has_users:
+        own = count_users_in_blocks(blocks, facts, counted, threads)
+        if conversions is not None:
+            of_conversions = count_users_in_blocks(blocks, facts, conversions, threads, conversions_only)
+    found = judge_game(
+        counted, scale=scale, level=level, fdr=fdr, threads=threads, progress=progress,
+        conversions=conversions, order_values=order_values, clusters=(own, of_conversions),
+    )  # fmt: skip
+    found.summary["notices"] = [*facts.report.notices, *found.summary["notices"]]
     return found
 
 
@@ -246,11 +323,15 @@ def check_target(sessions: Sessions) -> None:
     """Refuse a target that does not vary: nothing could be compared."""
     if sessions.converted is not None and not sessions.value_is_target:
         weight = np.ones(sessions.rows) if sessions.weight is None else sessions.weight
-        converts = float((weight * sessions.converted).sum())
-        if converts == 0:
-            raise DataError("no session converts; nothing can be compared - check the target")
-        if converts == weight.sum():
-            raise DataError("every session converts; nothing can be compared - check the target")
+        check_conversions(float((weight * sessions.converted).sum()), float(weight.sum()))
+
+
+def check_conversions(converts: float, total: float) -> None:
+    """Refuse conversions of nobody or of all."""
+    if converts == 0:
+        raise DataError("no session converts; nothing can be compared - check the target")
+    if converts == total:
+        raise DataError("every session converts; nothing can be compared - check the target")
 
 
 def smallest_support(min_support: float, total: float) -> float:
@@ -451,7 +532,7 @@ def count_column(values: Floats) -> pa.Array:
     return pa.array(whole) if np.array_equal(whole, values) else pa.array(values)
 
 
-def support_only(game: Game, sessions: Sessions) -> Synergies:
+def support_only(game: Game, report: ReadReport) -> Synergies:
     """What sessions without a target tell: which coalitions occur how often."""
     labels = coalition_labels(game)
     order = result_order(game.n, game.size >= 1, labels)
@@ -463,7 +544,7 @@ def support_only(game: Game, sessions: Sessions) -> Synergies:
             "support_share": pa.array(game.n[order] / game.total_n),
         }
     )
-    summary = base_summary(game, table) | {"notices": list(sessions.report.notices)}
+    summary = base_summary(game, table) | {"notices": list(report.notices)}
     return Synergies(table, game, order, np.zeros(game.size.size), "rate", 0.95, summary)
 
 
