@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import touchworth as tw
-from tests.scale.engines import NEAR, check_same_summary, check_same_table, events_table
+from tests.scale.engines import NEAR, check_same_summary, check_same_table, country, events_table
 from touchworth.errors import DataError
 from touchworth.sources.records import ReadReport, Sessions
 from touchworth.synergy.bitmaps import pack_sessions
@@ -111,8 +111,10 @@ def test_journeys_give_the_same_synergies_on_every_engine(engine, kind, request,
         request.getfixturevalue("spark")
     from pyarrow import parquet
 
-    parquet.write_table(events_table(8_000, 1_500), tmp_path / "events.parquet")
-    held, parted = (tw.read_events(tmp_path / "events.parquet", engine=one) for one in ("local", engine))
+    parquet.write_table(events_table(8_000, 1_500, country=country), tmp_path / "events.parquet")
+    held, parted = (
+        tw.read_events(tmp_path / "events.parquet", engine=one, dimensions=["country"]) for one in ("local", engine)
+    )
     one, other = (tw.synergies(journeys, kind=kind, min_support=0.01, max_size=3) for journeys in (held, parted))
     check_same_table(one.table, other.table, ("coalition",))
     assert one.game.item.tolist() == other.game.item.tolist()

@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
 import touchworth as tw
-from tests.scale.engines import check_same_results, country, events_table
+from tests.scale.engines import check_same_results, check_same_table, country, events_table
 from tests.sources.dirty import dirty_file, mixture
 from touchworth.cli.main import run
 from touchworth.errors import DataError, RequestError, TooManyRejectsError
@@ -131,3 +132,39 @@ def test_without_java_one_sentence_says_so(tmp_path, spark):
     assert done.returncode == 2
     assert done.stderr.startswith("touchworth: --engine spark: Spark does not start (")
     assert done.stderr.count("\n") == 1
+
+
+def test_wide_sessions(spark, tmp_path):
+    draw = np.random.default_rng(3)
+    rows = 6_000
+    held = draw.random((rows, 5)) < [0.5, 0.3, 0.2, 0.1, 0.0]
+    table = pa.table(
+        {f"p.{i}": held[:, i].astype(int) for i in range(5)}
+        | {
+            "always": ["yes"] * rows,
+            "converted": (draw.random(rows) < 0.1 + 0.2 * held[:, 0]).astype(int),
+            "revenue": np.round(draw.exponential(9, rows), 2),
+            "user": draw.integers(0, 900, rows),
+        }
+    )
+    parquet.write_table(table, tmp_path / "s.parquet")
+    csv.write_csv(table, tmp_path / "s.csv")
+    for source, options in (
+        ("s.parquet", {"order_value": "revenue", "user": "user"}),
+        ("s.csv", {"value": "revenue"}),
+    ):
+        place, asked = tmp_path / source, {"target": "converted"} | options
+        sessions = tw.read_sessions(place, **asked)
+        there = tw.read_sessions(place, engine="spark", **asked)
+        assert there.players == sessions.players
+        assert there.report.rows_read == rows
+        one, other = (tw.synergies(game, min_support=0.005) for game in (sessions, there))
+        check_same_table(one.table, other.table, ("coalition",))
+        assert sorted(sessions.report.notices) == sorted(there.report.notices)
+    with pytest.raises(RequestError, match="the shape is long"):
+        tw.read_sessions(tmp_path / "s.csv", engine="spark", session="user", feature="always", target="converted")
+    with pytest.raises(RequestError, match="--engine for sessions is 'partitions'"):
+        tw.read_sessions(tmp_path / "s.csv", engine="partitions", target="converted")
+    assert run(["synergy", str(tmp_path / "s.csv"), "--target", "converted", "--engine", "spark", "-o",
+                str(tmp_path / "out.csv")]) == 0  # fmt: skip
+    assert (tmp_path / "out.csv").read_text().startswith("coalition,size,support")

@@ -129,6 +129,8 @@ def read_journeys(
     journeys: AnyJourneys | GroupedJourneys
     if shape == "paths":
         refuse(given, EVENTS_ONLY, "a path table")
+        if common.engine != "local":
+            raise RequestError(f"--engine {common.engine} has no meaning for a path table, which is reduced already")
         journeys = read_paths(
             source,
             path=given.path,

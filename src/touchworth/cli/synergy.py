@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from touchworth.games.game import Game
     from touchworth.journeys.reduction import AnyJourneys
     from touchworth.sources.records import Sessions
+    from touchworth.synergy.blocks import SessionBlocks
 
 __all__ = ["synergy"]
 
@@ -53,6 +54,7 @@ def synergy(
     def work() -> None:
         from touchworth.cli.inputs import thread_count
         from touchworth.output import write_json, write_table
+        from touchworth.sources.memory import parse_size
         from touchworth.synergy.synergies import check_request, synergies
 
         check_request(max_size, min_support, scale, level, fdr, winsorize)
@@ -67,6 +69,7 @@ def synergy(
             fdr=fdr,  # type: ignore[arg-type]
             winsorize=winsorize,
             threads=thread_count(common),
+            memory_limit=None if common.memory is None else parse_size(common.memory),
             progress=console.progress,
             report=lambda prediction: console.notice(str(prediction)),
         )
@@ -85,7 +88,7 @@ def synergy(
 
 def read(
     given: JourneyInput, columns: SessionColumns, common: Common, console: Console, game: str
-) -> "Sessions | AnyJourneys | Game":
+) -> "Sessions | SessionBlocks | AnyJourneys | Game":
     """Detect the shape and read sessions, journeys or a table of values."""
     from touchworth.cli.inputs import JOURNEY_SHAPES, read_journeys, session_options, settle_shape
     from touchworth.errors import RequestError, not_one_of
@@ -107,7 +110,9 @@ def read(
         "progress": console.stage,
     }
     if shape == "game":
+        if common.engine != "local":
+            raise RequestError(f"--engine {common.engine} has no meaning for a table of values; leave it out")
         return read_game(given.source, **options)
-    sessions = read_sessions(given.source, shape=shape, **options)
+    sessions = read_sessions(given.source, shape=shape, engine=common.engine, **options)
     console.notice(describe(sessions.report))
     return sessions

@@ -118,7 +118,7 @@ def read_events(
     RequestError, DataError
         With one sentence: what was wrong, the value seen, what would be right.
     """
-    from touchworth.sources.events import Common, Names, event_columns, load_events
+    from touchworth.sources.events import Common, Names, check_dimensions, event_columns, load_events
     from touchworth.sources.rejects import Rejects
 
     rules = make_rules(
@@ -152,6 +152,7 @@ def read_events(
             {"user": conversion_user, "time": conversion_time, "value": conversion_value},
             Common(
                 names=Names(),
+                dimensions=check_dimensions(dimensions),
                 rejects=Rejects(),
                 where=where or {},
                 by=by,

@@ -33,10 +33,18 @@ from touchworth.journeys.partitioned import (
 )
 from touchworth.journeys.rules import Rules
 from touchworth.output import TemporaryFolder
-from touchworth.sources.distributed import CLEAN, Recipe, clean, finish_report, gather_events, merge_facts, settle
+from touchworth.sources.distributed import (
+    Recipe,
+    clean,
+    clean_schema,
+    finish_report,
+    gather_events,
+    merge_facts,
+    settle,
+)
 from touchworth.sources.events import Common
 from touchworth.sources.memory import parse_size
-from touchworth.sources.records import Events, ReadReport
+from touchworth.sources.records import Dimension, Events, ReadReport
 from touchworth.sources.tables import Tables, kind_of_frame, open_tables
 
 __all__ = ["SparkPartitions", "is_spark_frame", "read_spark", "spark_session"]
@@ -48,8 +56,7 @@ BATCH_ROWS = 200_000
 PARTITION_ROWS = 2_000_000
 # A task that fails, or whose worker dies, is tried so often; Spark's local mode would give up at once.
 ATTEMPTS = 4
-CLEANED = "user string, time bigint, channel string, converts tinyint, value double, cost double, sequence double, " \
-          "by string, facts binary"  # fmt: skip
+SQL_TYPES = {pa.string(): "string", pa.int64(): "bigint", pa.int8(): "tinyint", pa.float64(): "double"}
 REDUCED = "place int, part int, payload binary"
 # Place of a part in which a result stands rather than paths.
 RESULT = -1
@@ -194,9 +201,16 @@ def clean_task(batches: Iterator[pa.RecordBatch], recipe: Recipe) -> Iterator[pa
         facts.append(told)
         for cleaned in rows:
             yield cleaned.append_column("facts", pa.nulls(cleaned.num_rows, pa.binary()))
-    blank = [pa.nulls(1, kind) for kind in CLEAN.types]
+    schema = clean_schema(len(recipe.dimensions))
+    blank = [pa.nulls(1, kind) for kind in schema.types]
     payload = pa.array([pickle.dumps(merge_facts(facts))], pa.binary())
-    yield pa.RecordBatch.from_arrays([*blank, payload], [*CLEAN.names, "facts"])
+    yield pa.RecordBatch.from_arrays([*blank, payload], [*schema.names, "facts"])
+
+
+def cleaned_columns(dimensions: int) -> str:
+    """Columns of `clean_task` for Spark."""
+    columns = [f"{column.name} {SQL_TYPES[column.type]}" for column in clean_schema(dimensions)]
+    return ", ".join([*columns, "facts binary"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +220,12 @@ class Known:
     channels: tuple[str, ...]
     by_values: tuple[str, ...]
     ends: tuple[int, ...]
+    dimensions: tuple[tuple[str, tuple[str, ...]], ...]
     report: ReadReport
 
     def events(self, batches: Iterable[pa.RecordBatch]) -> Events | None:
         """The events of cleaned rows; None where there are none."""
-        return gather_events(batches, self.channels, self.by_values, self.report)
+        return gather_events(batches, self.channels, self.by_values, self.dimensions, self.report)
 
 
 def reduce_task(
@@ -394,6 +409,7 @@ def gather_nothing(known: Known) -> Events:
         channels=known.channels,
         by_values=known.by_values,
         report=known.report,
+        dimensions=tuple(Dimension(column, np.empty(0, np.int32), values) for column, values in known.dimensions),
     )
 
 
@@ -444,6 +460,11 @@ def open_on_spark(source: Any, session: Any, timezone: str) -> Opened:
     return Opened(frame, open_tables(head, timezone=timezone), examples.names)
 
 
+def plain_names(frame: Any) -> Any:
+    """The frame with columns c0, c1, ...: a dot in a name would mean a field of a structure."""
+    return frame.toDF(*(f"c{place}" for place in range(len(frame.columns))))
+
+
 def read_spark(
     source: Any,
     conversions_source: Any,
@@ -484,9 +505,9 @@ def read_spark(
             notices += examples.notices
             files.append(opened.files)
         recipes.append(recipe)
-        # A name with a dot would mean a field of a structure: names go to the workers by another way.
-        plain = opened.frame.toDF(*(f"c{place}" for place in range(len(opened.frame.columns))))
-        cleaned = map_batches(plain, partial(clean_task, recipe=recipe), CLEANED)
+        cleaned = map_batches(
+            plain_names(opened.frame), partial(clean_task, recipe=recipe), cleaned_columns(len(recipe.dimensions))
+        )
         frames.append(cleaned.persist(StorageLevel.DISK_ONLY))
     facts = []
     with one_sentence(names):
@@ -504,6 +525,10 @@ def read_spark(
         channels=tuple(sorted(whole.channels, key=in_bytes)),
         by_values=by_values,
         ends=tuple(whole.ends[group] for group in by_values or whole.ends) or (0,),
+        dimensions=tuple(
+            (column, tuple(sorted(values, key=in_bytes)))
+            for column, values in zip(common.dimensions, whole.dimensions, strict=False)
+        ),
         report=report,
     )
     partitions = max(session.sparkContext.defaultParallelism, -(-report.rows_read // PARTITION_ROWS))

@@ -5,7 +5,8 @@ The driver settles roles, times and options on the first rows (`settle`); a work
 """
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,19 +27,22 @@ from touchworth.sources.events import (
     time_columns,
     with_notices,
 )
-from touchworth.sources.records import Events, ReadReport
+from touchworth.sources.records import Dimension, Events, ReadReport
 from touchworth.sources.rejects import Rejects
 from touchworth.sources.tables import Tables, open_tables
 
-__all__ = ["CLEAN", "Facts", "Gathered", "Recipe", "clean", "finish_report", "merge_facts", "settle"]
+__all__ = ["Facts", "Gathered", "Recipe", "clean", "finish_report", "merge_facts", "settle"]
 
-# Columns of a cleaned row; cost and sequence are null in tables that have none.
-CLEAN = pa.schema(
-    {
-        "user": pa.string(), "time": pa.int64(), "channel": pa.string(), "converts": pa.int8(),
-        "value": pa.float64(), "cost": pa.float64(), "sequence": pa.float64(), "by": pa.string(),
-    }
-)  # fmt: skip
+# Columns of a cleaned row, then one for each dimension; cost and sequence are null in tables that have none.
+CLEAN: dict[str, pa.DataType] = {
+    "user": pa.string(), "time": pa.int64(), "channel": pa.string(), "converts": pa.int8(),
+    "value": pa.float64(), "cost": pa.float64(), "sequence": pa.float64(), "by": pa.string(),
+}  # fmt: skip
+
+
+def clean_schema(dimensions: int) -> pa.Schema:
+    """Columns of cleaned rows."""
+    return pa.schema(CLEAN | {f"dimension{place}": pa.string() for place in range(dimensions)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Recipe:
     timezone: str
     conversions_only: bool
     columns: tuple[str, ...]
+    dimensions: tuple[str, ...] = ()
     header: bytes = b""
 
 
@@ -83,6 +88,8 @@ class Facts:
         Names that occur.
     ends
         Value of the ``by`` column ("" without one) -> latest time, microseconds.
+    dimensions
+        Values of each dimension that occur.
     rounded
         Ids that a spreadsheet rounded.
     headers
@@ -93,6 +100,7 @@ class Facts:
     rejected: Mapping[int, int] = field(default_factory=dict)
     channels: frozenset[str] = frozenset()
     ends: Mapping[str, int] = field(default_factory=dict)
+    dimensions: tuple[frozenset[str], ...] = ()
     rounded: frozenset[str] = frozenset()
     headers: int = 0
 
@@ -116,6 +124,9 @@ def merge_facts(facts: Iterable[Facts]) -> Facts:
             rejected,
             whole.channels | one.channels,
             {**whole.ends, **ends},
+            tuple(a | b for a, b in zip(whole.dimensions, one.dimensions, strict=True))
+            if whole.dimensions and one.dimensions
+            else whole.dimensions or one.dimensions,
             whole.rounded | one.rounded,
             whole.headers + one.headers,
         )
@@ -150,6 +161,7 @@ def settle(
         timezone=common.timezone,
         conversions_only=conversions_only,
         columns=columns,
+        dimensions=common.dimensions,
         header=header,
     )
 
@@ -181,23 +193,34 @@ def clean(batch: pa.RecordBatch, recipe: Recipe) -> tuple[list[pa.RecordBatch], 
 
     A batch of the lines of a text file has them in its first column.
     """
-    if not recipe.header:
-        with open_tables(batch.rename_columns(list(recipe.columns)), timezone=recipe.timezone, threads=1) as tables:
-            return clean_tables(tables, recipe, 0)
+    with opened_batch(batch, recipe.columns, recipe.header, recipe.timezone) as (tables, headers):
+        return ([], Facts(headers=headers)) if tables is None else clean_tables(tables, recipe, headers)
+
+
+@contextmanager
+def opened_batch(
+    batch: pa.RecordBatch, columns: tuple[str, ...], header: bytes, timezone: str
+) -> Iterator[tuple[Tables | None, int]]:
+    """A batch of rows, or of the lines of a text file, as tables; None where it has headers only, and their number."""
+    if not header:
+        with open_tables(batch.rename_columns(list(columns)), timezone=timezone, threads=1) as tables:
+            yield tables, 0
+        return
     lines = batch.column(0).cast(pa.binary())
-    repeats = pa.compute.equal(lines, recipe.header)
+    repeats = pa.compute.equal(lines, header)
     headers = int(pa.compute.sum(repeats).as_py() or 0)
     with tempfile.TemporaryDirectory(prefix="touchworth-") as folder:
         # The reader of files finds broken records; it reads lines best from where it always does.
         place = Path(folder) / "lines.csv"
         with place.open("wb") as file:
-            file.write(recipe.header + b"\n")
+            file.write(header + b"\n")
             for line in lines.filter(pa.compute.invert(repeats)).to_pylist():
                 file.write(line + b"\n")
         if headers == len(lines):
-            return [], Facts(headers=headers)
-        with open_tables(place, timezone=recipe.timezone, threads=1) as tables:
-            return clean_tables(tables, recipe, headers)
+            yield None, headers
+            return
+        with open_tables(place, timezone=timezone, threads=1) as tables:
+            yield tables, headers
 
 
 def clean_tables(tables: Tables, recipe: Recipe, headers: int) -> tuple[list[pa.RecordBatch], Facts]:
@@ -209,6 +232,9 @@ def clean_tables(tables: Tables, recipe: Recipe, headers: int) -> tuple[list[pa.
     ids = names.users.texts()
     channels = names.channels.texts()
     groups = names.by.texts()
+    further = [one.texts() for one in names.dimensions]
+    met: list[set[str]] = [set() for _ in further]
+    schema = clean_schema(len(further))
     batches = []
     seen = np.zeros(names.channels.known, np.bool_)
     ends: dict[str, int] = {}
@@ -230,7 +256,11 @@ def clean_tables(tables: Tables, recipe: Recipe, headers: int) -> tuple[list[pa.
             "sequence": chunk.sequence if chunk.sequence.size else pa.nulls(size, pa.float64()),
             "by": groups.take(pa.array(chunk.by)) if chunk.by.size else pa.nulls(size, pa.string()),
         }
-        batches.append(pa.RecordBatch.from_arrays([pa.array(columns[name]) for name in CLEAN.names], schema=CLEAN))
+        for place, texts in enumerate(further):
+            codes = chunk.dimensions[place]
+            columns[f"dimension{place}"] = texts.take(pa.array(codes, mask=codes < 0))
+            met[place] |= set(texts.take(pa.array(np.unique(codes[codes >= 0]))).to_pylist())
+        batches.append(pa.RecordBatch.from_arrays([pa.array(columns[name]) for name in schema.names], schema=schema))
         for code in np.unique(chunk.by) if chunk.by.size else (-1,):
             group = groups[int(code)].as_py() if code >= 0 else ""
             latest = int(chunk.time[chunk.by == code].max()) if code >= 0 else int(chunk.time.max())
@@ -240,6 +270,7 @@ def clean_tables(tables: Tables, recipe: Recipe, headers: int) -> tuple[list[pa.
         rejected=dict(common.rejects.counts),
         channels=frozenset(channels.filter(pa.array(seen)).to_pylist()),
         ends=ends,
+        dimensions=tuple(map(frozenset, met)),
         rounded=frozenset(rounded_ids(ids.filter(pa.array(users))).to_pylist()),
         headers=headers,
     )
@@ -249,7 +280,7 @@ def clean_tables(tables: Tables, recipe: Recipe, headers: int) -> tuple[list[pa.
 def common_of(recipe: Recipe) -> Common:
     """Options of a worker."""
     return Common(
-        names=Names(),
+        names=Names(dimensions=tuple(Interner() for _ in recipe.dimensions)),
         rejects=Rejects(),
         where=recipe.where,
         by=recipe.by,
@@ -261,6 +292,7 @@ def common_of(recipe: Recipe) -> Common:
         max_rejects=1.0,
         progress=None,
         conversions_only=recipe.conversions_only,
+        dimensions=recipe.dimensions,
     )
 
 
@@ -282,9 +314,16 @@ def finish_report(
 
 
 def gather_events(
-    batches: Iterable[pa.RecordBatch], channels: tuple[str, ...], by_values: tuple[str, ...], report: ReadReport
+    batches: Iterable[pa.RecordBatch],
+    channels: tuple[str, ...],
+    by_values: tuple[str, ...],
+    dimensions: tuple[tuple[str, tuple[str, ...]], ...],
+    report: ReadReport,
 ) -> Events | None:
-    """Events of complete users from cleaned rows; None where there are none."""
+    """Events of complete users from cleaned rows; None where there are none.
+
+    `dimensions` are pairs of a column and its values.
+    """
     users = Interner(trim=False)
     parts = []
     for batch in batches:
@@ -317,4 +356,8 @@ def gather_events(
         channels=channels,
         by_values=by_values,
         report=report,
+        dimensions=tuple(
+            Dimension(column, codes(f"dimension{place}", values), values)
+            for place, (column, values) in enumerate(dimensions)
+        ),
     )

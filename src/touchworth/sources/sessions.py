@@ -1,7 +1,7 @@
 """Reading wide tables of sessions: one row a session, one 0/1 column a player, and a target."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from touchworth.sources.records import ReadReport, Sessions
 from touchworth.sources.rejects import LEFT_OUT, PLAYER_NO_FLAG, Rejects
 from touchworth.sources.tables import Part, Tables, need_column, open_tables
 
-__all__ = ["load_sessions"]
+__all__ = ["WideTally", "load_sessions", "sessions_of_tables", "settle_wide"]
 
 Bits = NDArray[np.uint8]
 # A batch holds one byte a player and row until it is packed.
@@ -147,10 +147,8 @@ def load_sessions(
         tables.note_missing_columns()
         wanted = filter_columns(tables, where)
         sample = sample_of(tables, wanted)
-        named = name_players(tables, players)
-        plan = settle_plan(tables, sample, asked, dict.fromkeys(named, "--player"))
         left: dict[str, str] = {}
-        candidates = named or find_players(tables, sample, plan, left)
+        named, candidates, plan = settle_wide(tables, sample, asked, players, left)
         tables.use([*candidates, *plan.columns.values(), *wanted])
         tables.batch_rows = min(tables.batch_rows, max(FEWEST_ROWS, CELLS_A_BATCH // len(candidates)))
         wide = Wide(candidates, frozenset(named), [])
@@ -181,6 +179,101 @@ def load_sessions(
         rows_left_out=int(np.count_nonzero(status == LEFT_OUT)),
     )
     return assemble(wide, plan, status, report, notices)
+
+
+def settle_wide(
+    tables: Tables,
+    sample: Sample,
+    asked: Mapping[str, str | None],
+    players: Sequence[str] | None,
+    left: dict[str, str],
+) -> tuple[list[str], list[str], Plan]:
+    """Players that were named, columns that may be players, and the plan of the outcome; see `find_players`."""
+    named = name_players(tables, players)
+    plan = settle_plan(tables, sample, asked, dict.fromkeys(named, "--player"))
+    return named, named or find_players(tables, sample, plan, left), plan
+
+
+@dataclass(frozen=True, slots=True)
+class WideTally:
+    """What rows of a wide table tell beside the sessions; it adds up.
+
+    Attributes
+    ----------
+    rows, left_out, blanks, ignored, refunds
+        Rows read, and those left out by the filter; blank cells of players, order values without a conversion, and
+        negative ones.
+    rejected
+        Code of a reason -> rows.
+    """
+
+    rows: int = 0
+    left_out: int = 0
+    blanks: int = 0
+    ignored: int = 0
+    refunds: int = 0
+    rejected: Mapping[int, int] = field(default_factory=dict)
+
+    def __add__(self, other: "WideTally") -> "WideTally":
+        codes = {*self.rejected, *other.rejected}
+        return WideTally(
+            self.rows + other.rows,
+            self.left_out + other.left_out,
+            self.blanks + other.blanks,
+            self.ignored + other.ignored,
+            self.refunds + other.refunds,
+            {code: self.rejected.get(code, 0) + other.rejected.get(code, 0) for code in codes},
+        )
+
+
+def sessions_of_tables(
+    tables: Tables, players: Sequence[str], plan: Plan, where: Mapping[str, str], report: ReadReport
+) -> tuple[list[Sessions], WideTally]:
+    """Sessions of opened tables as they stand there, one record a batch; all players are kept.
+
+    Nothing is compared across batches: that is for the caller, who has seen all.
+    """
+    tables.use([*players, *plan.columns.values(), *where])
+    rejects = Rejects()
+    wide = Wide(list(players), frozenset(players), [])
+    read_parts(tables, wide, plan, where, rejects, None)
+    tally = WideTally(rows=settle_rows(tables, wide, plan, rejects), rejected=dict(rejects.counts))
+    found = []
+    for chunk in (chunk for part in wide.chunks for chunk in part):
+        status = chunk.outcome.status
+        kept = None if not status.any() else status == 0
+        rows = status.size if kept is None else int(np.count_nonzero(kept))
+        keep = NO_BITS if kept is None else pack(kept)
+        outcome = join_outcomes([chunk.outcome], kept)
+        amounts = outcome.value if plan.amount == "order_value" and outcome.value is not None else np.empty(0)
+        tally += WideTally(
+            left_out=int(np.count_nonzero(status == LEFT_OUT)),
+            blanks=sum(ones_of(cells if keep.size == 0 else cells & keep) for cells in chunk.blank.values()),
+            ignored=0 if outcome.ignored is None else int(np.count_nonzero(outcome.ignored)),
+            refunds=int(np.count_nonzero(amounts < 0)),
+        )
+        bits = []
+        for one in chunk.bits:
+            joined = np.zeros(-(-rows // 8) + 1, np.uint8)
+            append_bits(one, chunk.rows, keep, joined, 0)
+            bits.append(joined[:-1])
+        if rows:
+            found.append(
+                Sessions(
+                    players=tuple(players),
+                    rows=rows,
+                    bits=tuple(bits),
+                    offsets=None,
+                    items=None,
+                    converted=outcome.converted,
+                    value=outcome.value,
+                    value_is_target=plan.value_is_target,
+                    weight=outcome.weight,
+                    user_hash=outcome.user_hash,
+                    report=report,
+                )
+            )
+    return found, tally
 
 
 def name_players(tables: Tables, players: Sequence[str] | None) -> list[str]:
@@ -417,10 +510,7 @@ def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadRepo
         raise DataError(
             f"no player is left: {', '.join(map(repr, (never + always)[:12]))} are the same in all {rows:,} sessions"
         )
-    for some, what in ((never, "are in no session"), (always, "are in every session")):
-        if some:
-            shown = ", ".join(map(repr, some[:12])) + (", ..." if len(some) > 12 else "")
-            notices.append(f"{len(some):,} players {what} and are left out: {shown}")
+    notices += constant_notices(never, always)
     rounded = [chunk.rounded.cast(pa.string()) for chunk in chunks if len(chunk.rounded)]
     if rounded:
         notices += notices_of_ids(pa.concat_arrays(rounded).unique())
@@ -452,6 +542,16 @@ def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadRepo
             notices=tuple(dict.fromkeys(notices)),
         ),
     )
+
+
+def constant_notices(never: Sequence[str], always: Sequence[str]) -> list[str]:
+    """Which players are the same in every session."""
+    notices = []
+    for some, what in ((never, "are in no session"), (always, "are in every session")):
+        if some:
+            shown = ", ".join(map(repr, some[:12])) + (", ..." if len(some) > 12 else "")
+            notices.append(f"{len(some):,} players {what} and are left out: {shown}")
+    return notices
 
 
 def pack(flags: NDArray[np.bool_]) -> Bits:

@@ -32,6 +32,7 @@ __all__ = [
     "Facts",
     "JourneyBlocks",
     "RowBlocks",
+    "SessionBlocks",
     "blocks_within",
     "conversions_only",
     "count_in_blocks",
@@ -94,6 +95,26 @@ def merge_some(a: T | None, b: T | None, merge: Callable[[T, T], T]) -> T | None
     if a is None or b is None:
         return b if a is None else a
     return merge(a, b)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SessionBlocks:
+    """Sessions that lie elsewhere, in blocks; `synergies` takes them as any others.
+
+    Attributes
+    ----------
+    blocks
+        Where they lie.
+    players, report
+        As in `Sessions`; the report of a block is not that of the whole.
+    """
+
+    blocks: Blocks
+    players: tuple[str, ...]
+    report: ReadReport
+
+    def __repr__(self) -> str:
+        return f"SessionBlocks({self.report.rows_read:,} rows read, {len(self.players)} players)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from typing import Any
 from touchworth.errors import RequestError, not_one_of
 from touchworth.games.game import Game
 from touchworth.games.tables import game_of_values
-from touchworth.journeys.read import Watch
+from touchworth.journeys.read import INSTEAD, Watch
 from touchworth.sources.records import Sessions
+from touchworth.synergy.blocks import SessionBlocks
 
 __all__ = ["read_game", "read_sessions"]
 
@@ -45,8 +46,9 @@ def read_sessions(
     threads: int = 2,
     memory: str | None = None,
     temp: str | Path | None = None,
+    engine: str = "local",
     progress: Stage | None = None,
-) -> Sessions:
+) -> Sessions | SessionBlocks:
     """Read sessions: which players each one holds, and what came of it.
 
     Parameters
@@ -79,9 +81,12 @@ def read_sessions(
     target_item
         Transactions: sessions that hold this id converted; without it nothing tells who did.
 
+    engine
+        ``local``, or ``spark`` and ``spark://host:port`` for wide tables; a Spark data frame is always read by Spark.
+
     Returns
     -------
-    Sessions
+    Sessions, or SessionBlocks on Spark
         Immutable; players as bits (wide) or as lists, outcomes, and a report of what was read and rejected.
 
     Raises
@@ -96,6 +101,22 @@ def read_sessions(
     }  # fmt: skip
     shape = settle_shape(source, shape, given)
     watch = Watch(progress)
+    if engine not in ("local", "spark") and not engine.startswith("spark://"):
+        raise not_one_of("--engine for sessions", engine, ("local", "spark", "spark://host:port"))
+    if engine != "local" or type(source).__module__.startswith("pyspark."):
+        if shape != "sessions":
+            raise RequestError(f"--engine spark reads events and wide tables of sessions; the shape is {shape}")
+        for option, one in (("rejects", rejects), ("table", table), ("query", query)):
+            if one:
+                raise RequestError(f"--{option} is not for Spark; {INSTEAD[option]}")
+        from touchworth.journeys.spark import SparkOptions
+        from touchworth.synergy.spark import read_sessions_on_spark
+
+        asked = {"target": target, "value": value, "order_value": order_value, "user": user, "weight": weight}
+        options = SparkOptions(engine, threads, memory, temp)
+        there = read_sessions_on_spark(source, asked, players, where, max_rejects, options)
+        watch.stage("read and encode")
+        return there
     common: dict[str, Any] = {"players": players, "max_rejects": max_rejects, "rejects": rejects, "force": force}
     limits: dict[str, Any] = {"table": table, "query": query, "threads": threads, "memory": memory, "temp": temp}
     columns: dict[str, Any] = {

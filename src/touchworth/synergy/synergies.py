@@ -1,6 +1,6 @@
 """From sessions or a game to the table of synergies: count, compare, judge, and say what it means."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from touchworth.synergy.bitmaps import pack_sessions
 from touchworth.synergy.blocks import (
     Blocks,
     JourneyBlocks,
+    SessionBlocks,
     blocks_within,
     conversions_only,
     count_in_blocks,
@@ -139,7 +140,7 @@ class Synergies(Result):
 
 
 def synergies(
-    game: Sessions | Journeys | PartitionedJourneys | Game,
+    game: Sessions | SessionBlocks | Journeys | PartitionedJourneys | Game,
     *,
     kind: Kind = "rate",
     max_size: int = 3,
@@ -195,6 +196,13 @@ def synergies(
         raise not_one_of("--game", kind, ("rate", "conversions", "markov"))
     if kind != "rate" and not isinstance(game, Journeys | PartitionedJourneys):
         raise RequestError(f"--game {kind} is for journeys; give events or paths")
+    if isinstance(game, SessionBlocks):
+        if winsorize is not None:
+            raise RequestError("--winsorize needs all sessions in memory; clip the target on Spark before")
+        return synergies_in_blocks(
+            game.blocks, max_size=max_size, min_support=min_support, scale=scale, level=level, fdr=fdr,
+            threads=threads, memory_limit=memory_limit, progress=progress, notices=game.report.notices,
+        )  # fmt: skip
     if isinstance(game, Journeys | PartitionedJourneys):
         if kind == "markov":
             return markov_synergies(game, max_size, level, threads)
@@ -262,9 +270,15 @@ def synergies_in_blocks(
     threads: int = 2,
     memory_limit: int | None = None,
     progress: Phase | None = None,
+    notices: Sequence[str] | None = None,
 ) -> Synergies:
-    """Synergies of sessions in blocks: the same table as from all of them together (see `synergies`)."""
+    """Synergies of sessions in blocks: the same table as from all of them together (see `synergies`).
+
+    `notices` stand for those of the blocks' own report.
+    """
     facts = facts_of_blocks(blocks)
+    if notices is not None:
+        facts = replace(facts, report=replace(facts.report, notices=tuple(notices)))
     if facts.value_is_target and scale != "rate":
         raise RequestError(f"--scale is {scale!r}, but the target is a real number; only 'rate' is defined for it")
     if facts.has_converted and not facts.value_is_target:
