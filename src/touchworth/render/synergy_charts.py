@@ -280,7 +280,7 @@ def network(
         legend=True,
         hovermode="closest",
     )
-    figure.update_xaxes(visible=False, range=[-1.75, 1.75])
+    figure.update_xaxes(visible=False, range=[-2.5, 2.5])
     figure.update_yaxes(visible=False, range=[-1.28, 1.28], scaleanchor="x", scaleratio=1)
     return figure
 
