@@ -153,7 +153,8 @@ def take_title(figure: Any) -> tuple[str, str]:
     """Take title and note off a figure, for a page that shows them above it; returns both as plain texts."""
     told = figure.layout.meta
     legend_above = figure.layout.showlegend and figure.layout.legend.orientation == "h"
-    figure.update_layout(title=None, margin_t=34 if legend_above else 12)
+    top = 34 if legend_above else 12
+    figure.update_layout(title=None, margin_t=top, height=figure.layout.height - max(0, figure.layout.margin.t - top))
     return told["title"], told["note"]
 
 

@@ -280,8 +280,9 @@ def network(
         legend=True,
         hovermode="closest",
     )
-    figure.update_xaxes(visible=False, range=[-2.5, 2.5])
-    figure.update_yaxes(visible=False, range=[-1.28, 1.28], scaleanchor="x", scaleratio=1)
+    # The domain gives way to the shape of the page, not the ranges: those would keep what a narrow page once asked for.
+    figure.update_xaxes(visible=False, range=[-2.4, 2.4], constrain="domain")
+    figure.update_yaxes(visible=False, range=[-1.24, 1.24], scaleanchor="x", scaleratio=1, constrain="domain")
     return figure
 
 
