@@ -257,6 +257,7 @@ def network(
         marker={"size": [10 + 30 * (abs(players[name]) / most) ** 0.5 for name in names],
                 "color": [look.signed(players[name]) for name in names], "line": {"color": look.page, "width": 2},
                 "opacity": 1},
+        cliponaxis=False,
         hovertext=[f"<b>{label(name, None)}</b><br>Shapley value {dividend.text(players[name])}" for name in names],
         hoverinfo="text",
     )  # fmt: skip
