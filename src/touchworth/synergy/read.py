@@ -13,6 +13,7 @@ from touchworth.sources.records import Sessions
 __all__ = ["read_game", "read_sessions"]
 
 Stage = Callable[[str, float], None]
+Rows = Callable[[str, int], None]
 SHAPES = ("sessions", "long", "transactions")
 # Options that have a meaning for some shapes only, as flags.
 ONLY = {
@@ -46,12 +47,13 @@ def read_sessions(
     memory: str | None = None,
     temp: str | Path | None = None,
     progress: Stage | None = None,
+    reading: Rows | None = None,
 ) -> Sessions:
     """Read sessions: which players each one holds, and what came of it.
 
     Parameters
     ----------
-    source, where, max_rejects, rejects, force, table, query, threads, memory, temp, progress
+    source, where, max_rejects, rejects, force, table, query, threads, memory, temp, progress, reading
         As in `read_events`.
     target
         Column that tells who converted (0 and 1, yes and no, true and false), or a column of numbers, which are then
@@ -96,7 +98,9 @@ def read_sessions(
     }  # fmt: skip
     shape = settle_shape(source, shape, given)
     watch = Watch(progress)
-    common: dict[str, Any] = {"players": players, "max_rejects": max_rejects, "rejects": rejects, "force": force}
+    common: dict[str, Any] = {
+        "players": players, "max_rejects": max_rejects, "rejects": rejects, "force": force, "progress": reading,
+    }  # fmt: skip
     limits: dict[str, Any] = {"table": table, "query": query, "threads": threads, "memory": memory, "temp": temp}
     columns: dict[str, Any] = {
         "target": target,

@@ -107,9 +107,13 @@ def start(here: Session, data: Dataset, models: list[str], more: dict[str, Any])
     def work(tell: Tell) -> Credit:
         from touchworth.attribution.attribute import attribute
 
-        tell("counting and solving")
         given = more if data.loaded.has_times else more | {"half_life": None}
-        return attribute(data.loaded, models, threads=threads(), **given)
+        stages = len(models) + 1
+        begun = iter(range(stages))
+        return attribute(
+            data.loaded, models, threads=threads(), **given,
+            progress=lambda stage: tell(stage, next(begun), stages),
+        )  # fmt: skip
 
     key = fingerprint("credit", data.fingerprint, models, sorted(more.items()))
     here.run("attribution", "Attributing credit", key, work, data.fingerprint)
