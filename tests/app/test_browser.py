@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 pytest.importorskip("streamlit", reason="the browser app needs Streamlit, which is not installed")
@@ -39,6 +40,10 @@ def test_from_generated_sessions_to_a_downloaded_table(visitor, app):
     visitor.press("Generate sessions")
     visitor.see("Rows read")
     assert visitor.metric("Rows read") == "20,000"
+    assert len(visitor.download("Download sessions (CSV)").read_text().splitlines()) == 20_001
+    frame = pd.read_pickle(visitor.download("Download sessions (pickle)"))
+    assert frame.shape == (20_000, 22)
+    assert int(frame["converted"].sum()) == int(visitor.metric("Conversions").replace(",", ""))
     visitor.page.get_by_role("link", name="Next: Find synergies").click()
     visitor.press("Find synergies")
     visitor.see("What it means")

@@ -20,7 +20,7 @@ from touchworth.render.attribution_charts import (
     transition_map,
     truth_scores,
 )
-from touchworth.render.palette import THEMES, empty, label, save_html, shorten, theme_named
+from touchworth.render.palette import THEMES, empty, label, save_html, shorten, take_title, theme_named
 from touchworth.render.synergy_charts import network, rows_of, upset, value_volume, waterfall
 from touchworth.render.units import UNITS, Unit, unit_named
 
@@ -330,3 +330,9 @@ def test_saved_page_is_self_contained_and_not_replaced_without_force(tmp_path):
     with pytest.raises(RequestError, match="--force"):
         save_html(empty("Nothing here."), path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_page_can_take_the_title_off():
+    figure = credit_bars(credit())
+    assert take_title(figure) == ("Conversions credited", "whiskers are intervals over users, not over models")
+    assert not figure.layout.title.text

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from tests.render.tables import synergy_table
-from touchworth.render.tables import coalitions_for_people, filter_coalitions
+from touchworth.render.tables import coalitions_for_people, credit_for_people, filter_coalitions
 from touchworth.render.words import explain
 
 ROW = {
@@ -89,3 +89,15 @@ def test_the_table_for_people_is_in_the_units_of_the_plots():
     assert shown["rate"][0].as_py() == pytest.approx(100 * table["rate"][0].as_py())
     assert "incremental_value" not in shown.column_names
     assert coalitions_for_people(table, "log_odds")["synergy"][0].as_py() == table["synergy"][0].as_py()
+
+
+def test_the_credit_table_for_people_is_rounded_and_starts_with_its_segment():
+    table = pa.table(
+        {"model": ["m"], "channel": ["c"], "conversions": [1.2345], "conversions_low": pa.array([None], pa.float64()),
+         "value": [1234.5678], "share": [0.123456], "roas": [1.23456], "segment": ["all"]}
+    )  # fmt: skip
+    shown = credit_for_people(table)
+    assert shown.to_pylist() == [
+        {"segment": "all", "model": "m", "channel": "c", "conversions": 1.2, "value": 1235.0, "share": 0.123456,
+         "roas": 1.23}
+    ]  # fmt: skip

@@ -14,7 +14,7 @@ import streamlit as st
 
 from touchworth.app.session import Session
 from touchworth.errors import TouchworthError
-from touchworth.render.palette import CONFIG
+from touchworth.render.palette import CONFIG, take_title
 
 __all__ = [
     "attempt",
@@ -121,7 +121,12 @@ def attempt(action: Callable[[], Any]) -> Any:
 
 
 def chart(figure: Any, name: str, alt: str) -> None:
-    """A plot over the whole width, in its own colours."""
+    """A plot over the whole width in its own colours, below its title: so nothing of it is cut on a phone."""
+    title, note = take_title(figure)
+    if title:
+        st.markdown(
+            f"**{literal(title)}**" + (f"  \n:small[:gray[{literal('; '.join(note.splitlines()))}]]" if note else "")
+        )
     st.plotly_chart(figure, theme=None, key=f"chart_{name}", config=CONFIG, width="stretch", alt=alt)
 
 

@@ -1,7 +1,7 @@
 """`attribute`: journeys in, credit of every model out."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,6 +60,7 @@ def attribute(
     buckets: int = 100,
     seed: int = 0,
     threads: int = 2,
+    progress: Callable[[str], None] | None = None,
 ) -> Credit:
     """Credit of every channel by every model asked for, with properties and intervals.
 
@@ -89,6 +90,8 @@ def attribute(
         Of dealing path tables to buckets and of permutation sampling.
     threads
         Threads for the reduction.
+    progress
+        Called with the name of each stage when it begins; what it raises ends the work.
 
     Raises
     ------
@@ -126,12 +129,14 @@ def attribute(
         direct=parameters.direct,
     )
     timings: dict[str, float] = {}
+    tell = progress or (lambda _: None)
+    tell("reduce to counts")
     with timed(timings, "reduce to counts"):
         reduced = reduce_all(list(parts.values()), plan, buckets, seed, threads)
     results = {}
     for (group, part), (reduction, paths) in zip(parts.items(), reduced, strict=True):
         results[group] = credit_of(
-            part, reduction, paths, names, parameters, rules, plan, spend, cpc, level, seed, timings
+            part, reduction, paths, names, parameters, rules, plan, spend, cpc, level, seed, timings, tell
         )
         paths.close()
         timings = {}
@@ -151,6 +156,7 @@ def credit_of(
     level: float,
     seed: int,
     timings: dict[str, float],
+    tell: Callable[[str], None],
 ) -> Credit:
     """Solve, check and assemble from the reduction of `journeys`; every step is timed for ``-v``."""
     whole, counts, units = reduction.overview, reduction.counts, reduction.units
@@ -164,6 +170,7 @@ def credit_of(
     estimates: dict[tuple[str, str], Estimate] = {}
     markov: MarkovResult | None = None
     for name in names:
+        tell(f"model {name}")
         with timed(timings, f"model {name}"):
             for segment in SEGMENTS[plan.segments]:
                 chosen = slice(None) if segment == "all" else slice(*((0, 1) if segment == "loyal" else (1, 2)))

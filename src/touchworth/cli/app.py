@@ -64,7 +64,7 @@ def server_arguments(port: int, host: str, upload_limit: int, *, browser: bool) 
         "theme.headingFontSizes": '["1.8rem", "1.35rem", "1.1rem"]',
         "theme.metricValueFontSize": "1.6rem",
         "theme.light.primaryColor": "#0072B2",
-        "theme.dark.primaryColor": "#56B4E9",
+        "theme.dark.primaryColor": "#1F83C9",
         "theme.paddingTop": "0.5rem",
     }
     if not browser:

@@ -1,7 +1,7 @@
 """`touchworth attribute`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from touchworth.cli.options import DEFAULTS, Common, JourneyInput, flag, options
 from touchworth.cli.run import Console, check_outputs, emit, interruptible
@@ -57,7 +57,7 @@ def attribute(
         from touchworth.output import write_json, write_table
         from touchworth.sources.small import read_numbers
 
-        money = {
+        money: dict[str, Any] = {
             "spend": None if spend is None else read_numbers(spend, "channel", "spend", "--spend"),
             "cpc": None if cpc is None else read_numbers(cpc, "channel", "cpc", "--cpc"),
         }

@@ -17,6 +17,7 @@ from touchworth.sources.small import read_pairs
 __all__ = ["read_events", "read_paths"]
 
 Stage = Callable[[str, float], None]
+Rows = Callable[[str, int], None]
 ENGINES = ("local", "partitions")
 # What to do instead of what Spark does not offer.
 INSTEAD = {
@@ -70,6 +71,7 @@ def read_events(
     temp: str | Path | None = None,
     engine: str = "local",
     progress: Stage | None = None,
+    reading: Rows | None = None,
 ) -> Journeys | PartitionedJourneys | GroupedJourneys:
     """Read an event log (or touches and conversions apart) and cut it into journeys.
 
@@ -112,6 +114,9 @@ def read_events(
         ``spark://host:port``: Spark, on this machine or at a master. A Spark data frame is always reduced by Spark.
     progress
         Called as progress(stage, seconds) when a stage ends.
+    reading
+        Called as reading(name of the part, rows read so far) while the source is read in memory; what it raises ends
+        the reading.
 
     Raises
     ------
@@ -199,6 +204,7 @@ def read_events(
         threads=threads,
         memory=memory,
         temp=temp,
+        progress=reading,
         partitions=FEWEST_PARTITIONS if engine == "partitions" else None,
     )
     watch.stage("read and encode")
@@ -233,12 +239,13 @@ def read_paths(
     memory: str | None = None,
     temp: str | Path | None = None,
     progress: Stage | None = None,
+    reading: Rows | None = None,
 ) -> Journeys:
     """Read a path table: one row a path with its conversions, value and nulls.
 
     Parameters
     ----------
-    source, where, max_rejects, rejects, force, table, query, threads, memory, temp, progress
+    source, where, max_rejects, rejects, force, table, query, threads, memory, temp, progress, reading
         As in `read_events`.
     path, conversions, value, nulls
         Column names; detected where not given.
@@ -281,6 +288,7 @@ def read_paths(
         threads=threads,
         memory=memory,
         temp=temp,
+        progress=reading,
     )
     watch.stage("read and encode")
     journeys = journeys_of_table(loaded, rules)

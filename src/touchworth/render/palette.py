@@ -11,7 +11,7 @@ from typing import Any
 
 from touchworth.errors import not_one_of
 
-__all__ = ["CONFIG", "THEMES", "Theme", "empty", "finish", "label", "save_html", "shorten", "theme_named"]
+__all__ = ["CONFIG", "THEMES", "Theme", "empty", "finish", "label", "save_html", "shorten", "take_title", "theme_named"]
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
 PATTERNS = ("", "/", ".", "x")
@@ -77,7 +77,7 @@ THEMES = {
     "dark": Theme(
         name="dark", page="#0e1117", ink="#e6edf3", muted="#9aa4ae", grid="rgba(230,237,243,0.16)",
         positive="#56B4E9", negative="#F28E4B", neutral="#7d8590", accent="#2FC79A",
-        series=("#56B4E9", "#E69F00", "#2FC79A", "#E08CC0", "#3A8FD0", "#F28E4B", "#a0a8b0"),
+        series=("#56B4E9", "#E69F00", "#2FC79A", "#E08CC0", "#F0E442", "#F28E4B", "#a0a8b0"),
         scale=("#161d29", "#1b3f66", "#1f5f99"),
     ),
 }  # fmt: skip
@@ -125,6 +125,7 @@ def finish(
                          "font": {"size": 12, "color": theme.muted}},
             "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top",
         },
+        meta={"title": title, "note": note},
         showlegend=legend,
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)",
                 "font": {"size": 12}},
@@ -146,6 +147,15 @@ def finish(
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)
     return figure
+
+
+def take_title(figure: Any) -> tuple[str, str]:
+    """Take title and note off a figure, for a page that shows them above it; returns both as plain texts."""
+    told = figure.layout.meta
+    legend_above = figure.layout.showlegend and figure.layout.legend.orientation == "h"
+    top = 34 if legend_above else 12
+    figure.update_layout(title=None, margin_t=top, height=figure.layout.height - max(0, figure.layout.margin.t - top))
+    return told["title"], told["note"]
 
 
 def empty(text: str, theme: str = "light", *, title: str = "") -> Any:

@@ -257,6 +257,7 @@ def network(
         marker={"size": [10 + 30 * (abs(players[name]) / most) ** 0.5 for name in names],
                 "color": [look.signed(players[name]) for name in names], "line": {"color": look.page, "width": 2},
                 "opacity": 1},
+        cliponaxis=False,
         hovertext=[f"<b>{label(name, None)}</b><br>Shapley value {dividend.text(players[name])}" for name in names],
         hoverinfo="text",
     )  # fmt: skip
@@ -280,8 +281,9 @@ def network(
         legend=True,
         hovermode="closest",
     )
-    figure.update_xaxes(visible=False, range=[-1.75, 1.75])
-    figure.update_yaxes(visible=False, range=[-1.28, 1.28], scaleanchor="x", scaleratio=1)
+    # The domain gives way to the shape of the page, not the ranges: those would keep what a narrow page once asked for.
+    figure.update_xaxes(visible=False, range=[-2.4, 2.4], constrain="domain")
+    figure.update_yaxes(visible=False, range=[-1.24, 1.24], scaleanchor="x", scaleratio=1, constrain="domain")
     return figure
 
 

@@ -9,9 +9,25 @@ import pyarrow.compute as pc
 from touchworth.games.game import DELIMITER
 from touchworth.render.units import unit_named
 
-__all__ = ["coalitions_for_people", "filter_coalitions"]
+__all__ = ["coalitions_for_people", "credit_for_people", "filter_coalitions"]
 
 DECIMALS = {"incremental_conversions": 1, "incremental_value": 0}
+
+
+CREDIT_DECIMALS = {"conversions": 1, "value": 0, "spend": 0, "cost_per_conversion": 2, "roas": 2}
+
+
+def credit_for_people(table: pa.Table) -> pa.Table:
+    """The credit table with amounts rounded, the segment first, and without columns that hold no number."""
+    names = sorted(table.column_names, key=lambda name: name != "segment")
+    columns = {}
+    for name in names:
+        root = name.removesuffix("_low").removesuffix("_high").removesuffix("_std_error")
+        if table[name].null_count == len(table) > 0:
+            continue
+        decimals = CREDIT_DECIMALS.get(root)
+        columns[name] = table[name] if decimals is None else pc.round(table[name], decimals)
+    return pa.table(columns)
 
 
 def filter_coalitions(

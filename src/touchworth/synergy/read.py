@@ -14,6 +14,7 @@ from touchworth.synergy.blocks import SessionBlocks
 __all__ = ["read_game", "read_sessions"]
 
 Stage = Callable[[str, float], None]
+Rows = Callable[[str, int], None]
 SHAPES = ("sessions", "long", "transactions")
 # Options that have a meaning for some shapes only, as flags.
 ONLY = {
@@ -48,12 +49,13 @@ def read_sessions(
     temp: str | Path | None = None,
     engine: str = "local",
     progress: Stage | None = None,
+    reading: Rows | None = None,
 ) -> Sessions | SessionBlocks:
     """Read sessions: which players each one holds, and what came of it.
 
     Parameters
     ----------
-    source, where, max_rejects, rejects, force, table, query, threads, memory, temp, progress
+    source, where, max_rejects, rejects, force, table, query, threads, memory, temp, progress, reading
         As in `read_events`.
     target
         Column that tells who converted (0 and 1, yes and no, true and false), or a column of numbers, which are then
@@ -117,7 +119,9 @@ def read_sessions(
         there = read_sessions_on_spark(source, asked, players, where, max_rejects, options)
         watch.stage("read and encode")
         return there
-    common: dict[str, Any] = {"players": players, "max_rejects": max_rejects, "rejects": rejects, "force": force}
+    common: dict[str, Any] = {
+        "players": players, "max_rejects": max_rejects, "rejects": rejects, "force": force, "progress": reading,
+    }  # fmt: skip
     limits: dict[str, Any] = {"table": table, "query": query, "threads": threads, "memory": memory, "temp": temp}
     columns: dict[str, Any] = {
         "target": target,

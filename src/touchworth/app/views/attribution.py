@@ -31,6 +31,7 @@ from touchworth.render.attribution_charts import (
     removal_bars,
     transition_map,
 )
+from touchworth.render.tables import credit_for_people
 
 FIRST_SHOWN = ("first_touch", "last_touch", "linear", "time_decay", "markov", "shapley")
 METRIC_TABS = {
@@ -39,35 +40,35 @@ METRIC_TABS = {
     "Conversion rate": "conversion_rate",
     "ROAS": "roas",
 }
-MONEY, SHARE = "%.2f", "percent"
+MONEY, SHARE, WHOLE = "%.2f", "percent", "localized"
 KINDS = ("total", "per touch")
 FORMATS = {
     "segment": ("segment", ""),
     "model": ("model", ""),
     "channel": ("channel", ""),
     "touches": ("touches", "localized"),
-    "conversions": ("conversions", "%.1f"),
-    "conversions_std_error": ("std. error", "%.2f"),
-    "conversions_low": ("low", "%.1f"),
-    "conversions_high": ("high", "%.1f"),
-    "value": ("revenue", "%.0f"),
-    "value_std_error": ("revenue std. error", "%.0f"),
-    "value_low": ("revenue low", "%.0f"),
-    "value_high": ("revenue high", "%.0f"),
+    "conversions": ("conversions", WHOLE),
+    "conversions_std_error": ("std. error", WHOLE),
+    "conversions_low": ("low", WHOLE),
+    "conversions_high": ("high", WHOLE),
+    "value": ("revenue", WHOLE),
+    "value_std_error": ("revenue std. error", WHOLE),
+    "value_low": ("revenue low", WHOLE),
+    "value_high": ("revenue high", WHOLE),
     "conversion_rate": ("conversions a touch", SHARE),
     "share": ("share", SHARE),
     "share_std_error": ("share std. error", SHARE),
     "share_low": ("share low", SHARE),
     "share_high": ("share high", SHARE),
     "low_evidence": ("thin", ""),
-    "spend": ("spend", "%.0f"),
+    "spend": ("spend", WHOLE),
     "spend_share": ("share of spend", SHARE),
-    "cost_per_conversion": ("cost a conversion", MONEY),
-    "cost_per_conversion_low": ("cost low", MONEY),
-    "cost_per_conversion_high": ("cost high", MONEY),
-    "roas": ("ROAS", MONEY),
-    "roas_low": ("ROAS low", MONEY),
-    "roas_high": ("ROAS high", MONEY),
+    "cost_per_conversion": ("cost a conversion", WHOLE),
+    "cost_per_conversion_low": ("cost low", WHOLE),
+    "cost_per_conversion_high": ("cost high", WHOLE),
+    "roas": ("ROAS", WHOLE),
+    "roas_low": ("ROAS low", WHOLE),
+    "roas_high": ("ROAS high", WHOLE),
 }
 
 
@@ -106,9 +107,13 @@ def start(here: Session, data: Dataset, models: list[str], more: dict[str, Any])
     def work(tell: Tell) -> Credit:
         from touchworth.attribution.attribute import attribute
 
-        tell("counting and solving")
         given = more if data.loaded.has_times else more | {"half_life": None}
-        return attribute(data.loaded, models, threads=threads(), **given)
+        stages = len(models) + 1
+        begun = iter(range(stages))
+        return attribute(
+            data.loaded, models, threads=threads(), **given,
+            progress=lambda stage: tell(stage, next(begun), stages),
+        )  # fmt: skip
 
     key = fingerprint("credit", data.fingerprint, models, sorted(more.items()))
     here.run("attribution", "Attributing credit", key, work, data.fingerprint)
@@ -171,8 +176,7 @@ def metric_tab(credit: Credit, metric: str, models: list[str]) -> None:
 
 def table_tab(credit: Credit) -> None:
     """Every metric of every model."""
-    kept = [name for name in credit.table.column_names if credit.table[name].null_count < len(credit.table)]
-    grid(credit.table.select(kept), "credit", formats=FORMATS, height=520)
+    grid(credit_for_people(credit.table), "credit", formats=FORMATS, height=520)
     downloads(credit.table, "credit")
 
 

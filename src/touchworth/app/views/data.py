@@ -81,6 +81,7 @@ def read_file(
     rejects = folder / f"rejects-{fingerprint(content, shape, sorted(options.items()))}.csv"
     shared: dict[str, Any] = {
         "temp": folder, "rejects": rejects, "force": True, "progress": lambda stage, _: tell(f"{stage}: done"),
+        "reading": lambda _, rows: tell(f"reading the rows ({rows:,} so far)"),
     }  # fmt: skip
     tell("reading the rows")
     if kind == "sessions":
