@@ -48,7 +48,10 @@ def running_app(*arguments, **variables):
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait(20)
+        left = list(temporary.glob("touchworth-*"))
         shutil.rmtree(folder, ignore_errors=True)
+    # Whoever ends the app finds nothing of it left.
+    assert left == [], left
 
 
 def wait_until_up(port, server, log):

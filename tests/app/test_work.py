@@ -115,9 +115,17 @@ def test_results_are_kept_by_key_and_the_oldest_go():
     assert here.result("page", "data") == sessions.MOST_RESULTS
     assert here.result("page", "other data") is None
     assert runs == list(range(sessions.MOST_RESULTS + 1))
-    assert len(here.results) == sessions.MOST_RESULTS
-    here.forget("page")
+    assert len(here.results["page"]) == sessions.MOST_RESULTS
+    here.run("another page", "work", "x", lambda tell: "x")
+    finish(here.jobs["another page"])
+    assert len(here.results["page"]) == sessions.MOST_RESULTS
+    here.drop("page", f"key {sessions.MOST_RESULTS}")
     assert here.result("page") is None
+    here.clear("another page")
+    assert "another page" not in here.jobs
+    assert here.result("another page") == "x"
+    here.forget("another page")
+    assert here.result("another page") is None
 
 
 def test_a_new_run_of_a_page_cancels_the_one_before():

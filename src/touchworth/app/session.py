@@ -19,7 +19,9 @@ from touchworth.errors import RequestError
 
 __all__ = ["Dataset", "Session", "fingerprint", "keep_upload", "preview", "usable_path", "whole_table"]
 
-MOST_RESULTS = 12
+MOST_RESULTS = 8
+"""Results kept for each page."""
+
 BLOCK = 1 << 22
 SECONDS_AFTER_DISCONNECT = float(os.environ.get("TOUCHWORTH_APP_GRACE", "150"))
 """A page that lost its connection may come back within two minutes; then its files go."""
@@ -73,7 +75,7 @@ class Session:
         self.folder = Path(tempfile.mkdtemp(prefix="touchworth-app-"))
         self.data: dict[str, Dataset] = {}
         self.jobs: dict[str, Job] = {}
-        self.results: OrderedDict[str, Any] = OrderedDict()
+        self.results: dict[str, OrderedDict[str, Any]] = {}
         self.shown: dict[str, str] = {}
         self.basis: dict[str, str] = {}
         self.uploads: dict[str, Path] = {}
@@ -91,26 +93,38 @@ class Session:
         earlier = self.jobs.pop(slot, None)
         if earlier is not None:
             earlier.cancel()
-        if key in self.results:
-            self.results.move_to_end(key)
+        kept = self.results.setdefault(slot, OrderedDict())
+        if key in kept:
+            kept.move_to_end(key)
             self.shown[slot] = key
             return
         self.basis[key] = basis
 
         def keep(result: Any) -> None:
-            self.results[key] = result
+            kept[key] = result
             self.shown[slot] = key
-            while len(self.results) > MOST_RESULTS:
-                self.results.popitem(last=False)
+            while len(kept) > MOST_RESULTS:
+                gone, _ = kept.popitem(last=False)
+                self.basis.pop(gone, None)
 
         self.jobs[slot] = Job(name, work, keep, key).start()
+
+    def drop(self, slot: str, key: str) -> None:
+        """Forget one result, so that the same request is worked on again."""
+        self.results.get(slot, OrderedDict()).pop(key, None)
+
+    def clear(self, slot: str) -> None:
+        """Say no more about a page's last job, if it has ended."""
+        job = self.jobs.get(slot)
+        if job is not None and not job.running:
+            del self.jobs[slot]
 
     def result(self, slot: str, basis: str | None = None) -> Any:
         """What a page shows, or None; with `basis` only if it was made of these data."""
         key = self.shown.get(slot, "")
         if basis is not None and self.basis.get(key) != basis:
             return None
-        return self.results.get(key)
+        return self.results.get(slot, OrderedDict()).get(key)
 
     def forget(self, *slots: str) -> None:
         """Show nothing in these pages any more, and stop what they wait for."""

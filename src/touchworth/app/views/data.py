@@ -128,7 +128,7 @@ def take(here: Session, name: str, key: str, work: Callable[[Tell], Dataset]) ->
         return data
 
     # Reading again is wanted where the button is pressed again: data are not kept by key.
-    here.results.pop(key, None)
+    here.drop("data", key)
     here.run("data", literal(name), key, keep)
 
 
@@ -430,6 +430,10 @@ def show() -> None:
         "Where the data come from", sources, default=sources[0], required=True, key="source", persist_state="session",
         label_visibility="collapsed",
     )  # fmt: skip
+    if here.shown.get("source") != source:
+        # What went wrong elsewhere is no matter here.
+        here.clear("data")
+        here.shown["source"] = source
     {
         sources[0]: generate_sessions,
         sources[1]: generate_journeys,
