@@ -396,3 +396,35 @@ def test_more_visitors_of_a_kind_are_told_in_words(sessions_page):
     at.switch_page("views/synergy.py").run()
     texts = [text.value.replace("\\", "") for text in at.markdown]
     assert any("if those visitors are like the ones who came" in text for text in texts) or at.error
+
+
+def test_long_sessions_are_read_by_their_columns(local, tmp_path):
+    path = tmp_path / "long.csv"
+    rows = [f"s{i},{feature},{int(i % 3 == 0)}" for i in range(90) for feature in "abc"[: 1 + i % 3]]
+    path.write_text("visit,seen,bought\n" + "\n".join(rows) + "\n")
+    at = start()
+    at.segmented_control(key="source").set_value("A file on this machine").run()
+    at.text_input(key="path").set_value(str(path)).run()
+    at.selectbox(key="path_shape").set_value("long").run()
+    for role, name in (("session", "visit"), ("feature", "seen"), ("target", "bought")):
+        at.text_input(key=f"path_shape_{role}").set_value(name).run()
+    press(at, "Read the file")
+    wait(at, "data")
+    assert not at.exception
+    assert not at.error
+    assert metrics(at)["Sessions"] == "90"
+    assert metrics(at)["Conversions"] == "30"
+
+
+def test_an_item_can_tell_who_converted(local, tmp_path):
+    path = tmp_path / "baskets.dat"
+    path.write_text("\n".join(f"{i % 3 + 1} {i % 2 + 4}" + " 9" * (i % 4 == 0) for i in range(120)) + "\n")
+    at = start()
+    at.segmented_control(key="source").set_value("A file on this machine").run()
+    at.text_input(key="path").set_value(str(path)).run()
+    at.selectbox(key="path_shape").set_value("transactions").run()
+    at.text_input(key="path_shape_item").set_value("9").run()
+    press(at, "Read the file")
+    wait(at, "data")
+    assert not at.error
+    assert metrics(at)["Conversions"] == "30"

@@ -44,9 +44,13 @@ SHAPES = {
 }
 MOST_TO_DOWNLOAD = 300_000_000
 SESSION_SHAPES = ("sessions", "long", "transactions")
-EVENT_ROLES = ("user", "time", "channel", "conversion", "value", "cost")
-PATH_ROLES = ("path", "conversions", "value", "nulls")
-SESSION_ROLES = ("target", "order_value", "user")
+ROLES = {
+    "events": ("user", "time", "channel", "conversion", "value", "cost", "sequence"),
+    "paths": ("path", "conversions", "value", "nulls"),
+    "sessions": ("target", "order_value", "value", "user", "weight"),
+    "long": ("session", "feature", "target", "user", "weight"),
+    "transactions": (),
+}
 
 
 def read_dataset(place: Path, label: str, *more: Any, **options: Any) -> Dataset:
@@ -278,6 +282,22 @@ def journey_settings(channels: list[str]) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value is not None}
 
 
+def kind_of_rows(key: str) -> tuple[str, dict[str, Any]]:
+    """What the rows of a file are, with the columns that cannot be found out."""
+    shape = st.selectbox(
+        "What are the rows?", SHAPES, format_func=SHAPES.__getitem__, key=key, persist_state="session"
+    )  # fmt: skip
+    asked: dict[str, str] = {}
+    if shape == "long":
+        for place, role in zip(st.columns(3), ("session", "feature", "target"), strict=True):
+            asked[role] = place.text_input(f"column of the {role}", key=f"{key}_{role}", persist_state="session")
+    if shape == "transactions":
+        asked["target_item"] = st.text_input(
+            "item that tells who converted (blank: none)", key=f"{key}_item", persist_state="session"
+        )
+    return shape, {role: name for role, name in asked.items() if name}
+
+
 def upload(here: Session) -> None:
     """A file from the user's machine."""
     limit = st.config.get_option("server.maxUploadSize")
@@ -286,18 +306,18 @@ def upload(here: Session) -> None:
         type=ENDINGS,
         key="upload",
     )
-    shape = st.selectbox(
-        "What are the rows?", SHAPES, format_func=SHAPES.__getitem__, key="upload_shape", persist_state="session"
-    )
+    shape, options = kind_of_rows("upload_shape")
     if given is None:
         return
     # Each upload is read at once, and again where the reader says otherwise what its rows are.
-    asked = fingerprint(given.file_id, shape)
+    if shape == "long" and len(options) < 3:
+        return
+    asked = fingerprint(given.file_id, shape, sorted(options.items()))
     if here.shown.get("upload") != asked:
         here.shown["upload"] = asked
         if given.file_id not in here.uploads:
             here.uploads[given.file_id] = keep_upload(here, given, given.name)
-        start_reading(here, here.uploads[given.file_id], given.name, shape)
+        start_reading(here, here.uploads[given.file_id], given.name, shape, options)
 
 
 def local_file(here: Session) -> None:
@@ -308,13 +328,11 @@ def local_file(here: Session) -> None:
     text = st.text_input(
         "Path of a file on this machine", placeholder="/data/events.parquet", key="path", persist_state="session"
     )
-    shape = st.selectbox(
-        "What are the rows?", SHAPES, format_func=SHAPES.__getitem__, key="path_shape", persist_state="session"
-    )
+    shape, options = kind_of_rows("path_shape")
     if st.button("Read the file", type="primary", icon=":material/folder_open:"):
         place = attempt(lambda: usable_path(text))
         if place is not None:
-            start_reading(here, place, place.name, shape)
+            start_reading(here, place, place.name, shape, options)
 
 
 def summary(data: Dataset) -> None:
@@ -363,7 +381,6 @@ def correct(here: Session, data: Dataset) -> None:
     """Roles of columns, as found; another choice reads the file again."""
     report = data.loaded.report
     shape = data.options["shape"]
-    roles = {"sessions": SESSION_ROLES, "paths": PATH_ROLES}.get(shape, EVENT_ROLES)
     with (
         st.expander("Columns were understood wrongly? Correct them"),
         st.form(f"correct {data.fingerprint}", border=False),
@@ -371,8 +388,8 @@ def correct(here: Session, data: Dataset) -> None:
         chosen: dict[str, Any] = {}
         places = st.columns(3)
         names = ["(none)", *data.columns]
-        for i, role in enumerate(roles):
-            found = report.columns.get(role)
+        for i, role in enumerate(ROLES[shape]):
+            found = report.columns.get(role) or report.columns.get(role.replace("_", " "))
             chosen[role] = places[i % 3].selectbox(
                 role.replace("_", " "), names, index=names.index(found) if found in names else 0,
                 key=f"role_{data.fingerprint}_{role}",
@@ -382,14 +399,20 @@ def correct(here: Session, data: Dataset) -> None:
                 "features (0/1 columns)", data.columns, [name for name in data.loaded.players if name in data.columns],
                 key=f"role_{data.fingerprint}_players",
             )  # fmt: skip
-        elif data.kind == "journeys" and shape != "paths":
+        elif shape == "transactions":
+            chosen["target_item"] = st.text_input(
+                "item that tells who converted", data.options.get("target_item", ""),
+                key=f"role_{data.fingerprint}_target_item",
+            )  # fmt: skip
+        elif shape == "events":
             chosen["lookback"] = st.text_input(
                 "lookback: longest age of a touch (30d, 12h, none)", data.options.get("lookback", "30d"),
                 key=f"role_{data.fingerprint}_lookback",
             )  # fmt: skip
         if st.form_submit_button("Read again", icon=":material/refresh:"):
-            options = {role: None if name == "(none)" else name for role, name in chosen.items()}
-            options = {role: name for role, name in options.items() if name}
+            # An empty name says that there is no such column; without a name it is looked for.
+            asked = {role: "" if name == "(none)" else name for role, name in chosen.items()}
+            options = {role: name for role, name in asked.items() if name or role in data.loaded.report.columns}
             start_reading(here, data.path, data.label, shape, options, generated=data.generated, truth=data.truth)
             st.rerun()
 
