@@ -428,3 +428,34 @@ def test_an_item_can_tell_who_converted(local, tmp_path):
     wait(at, "data")
     assert not at.error
     assert metrics(at)["Conversions"] == "30"
+
+
+def test_reading_can_be_told_what_cannot_be_known(local, tmp_path):
+    path = tmp_path / "paths.csv"
+    path.write_text("path,conversions\na > b,5\na > b,7\nb,3\n")
+    at = read_path(start(), path)
+    assert "repeat the path" in at.error[0].value.replace("\\", "")
+    at.selectbox(key="path_shape").set_value("paths").run()
+    at.checkbox(key="path_shape_sum").set_value(True).run()
+    press(at, "Read the file")
+    wait(at, "data")
+    assert not at.error
+    assert metrics(at)["Conversions"] == "15"
+
+
+def test_dates_that_could_be_either_way_can_be_settled(local, tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("user,time,channel,conversion\nu,03/04/2026,a,0\nu,05/04/2026,b,1\nv,06/04/2026,,0\n")
+    at = read_path(start(), path)
+    assert "--date-order" in at.error[0].value.replace("\\", "")
+    at.selectbox(key="path_shape").set_value("events").run()
+    at.selectbox(key="path_shape_dates").set_value("day before month").run()
+    at.text_input(key="path_shape_missing").set_value("direct").run()
+    press(at, "Read the file")
+    wait(at, "data")
+    assert not at.error
+    assert session(at).data["journeys"].loaded.channels == ("a", "b", "direct")
+    press(at, "Read again")
+    wait(at, "data")
+    assert not at.error
+    assert session(at).data["journeys"].loaded.channels == ("a", "b", "direct")

@@ -44,6 +44,7 @@ SHAPES = {
 }
 MOST_TO_DOWNLOAD = 300_000_000
 SESSION_SHAPES = ("sessions", "long", "transactions")
+DATE_ORDERS = {"find out": None, "day before month": "dmy", "month before day": "mdy"}
 ROLES = {
     "events": ("user", "time", "channel", "conversion", "value", "cost", "sequence"),
     "paths": ("path", "conversions", "value", "nulls"),
@@ -287,7 +288,7 @@ def kind_of_rows(key: str) -> tuple[str, dict[str, Any]]:
     shape = st.selectbox(
         "What are the rows?", SHAPES, format_func=SHAPES.__getitem__, key=key, persist_state="session"
     )  # fmt: skip
-    asked: dict[str, str] = {}
+    asked: dict[str, Any] = {}
     if shape == "long":
         for place, role in zip(st.columns(3), ("session", "feature", "target"), strict=True):
             asked[role] = place.text_input(f"column of the {role}", key=f"{key}_{role}", persist_state="session")
@@ -295,6 +296,20 @@ def kind_of_rows(key: str) -> tuple[str, dict[str, Any]]:
         asked["target_item"] = st.text_input(
             "item that tells who converted (blank: none)", key=f"{key}_item", persist_state="session"
         )
+    if shape == "paths" and st.checkbox("Add up rows that repeat a path", key=f"{key}_sum", persist_state="session"):
+        asked["duplicates"] = "sum"
+    if shape == "events":
+        a, b, c, d = st.columns(4, vertical_alignment="bottom")
+        asked["lookback"] = a.text_input(
+            "Lookback: longest age of a touch", "30d", key=f"{key}_lookback", persist_state="session",
+            help="such as 30d or 12h; none: no limit",
+        )  # fmt: skip
+        order = b.selectbox("Dates", list(DATE_ORDERS), key=f"{key}_dates", persist_state="session")
+        asked["date_order"] = DATE_ORDERS[order]
+        asked["missing_channel"] = c.text_input(
+            "Name for rows without a channel", key=f"{key}_missing", persist_state="session", help="blank: rejected"
+        )
+        asked["deduplicate"] = d.checkbox("Drop repeated rows", key=f"{key}_once", persist_state="session")
     return shape, {role: name for role, name in asked.items() if name}
 
 
@@ -413,6 +428,7 @@ def correct(here: Session, data: Dataset) -> None:
             # An empty name says that there is no such column; without a name it is looked for.
             asked = {role: "" if name == "(none)" else name for role, name in chosen.items()}
             options = {role: name for role, name in asked.items() if name or role in data.loaded.report.columns}
+            options = {role: name for role, name in data.options.items() if role != "shape"} | options
             start_reading(here, data.path, data.label, shape, options, generated=data.generated, truth=data.truth)
             st.rerun()
 
