@@ -75,6 +75,13 @@ def growth(title: str, sizes: list[int], folder: Path, make: object, commands: d
     """Time and memory of each command at each size; the exponent of the CPU time beyond that of the smallest size."""
     print(f"\n{title}   (load of the machine {os.getloadavg()[0]:.1f})", flush=True)
     times: dict[str, list[float]] = {name: [] for name in commands}
+    # Start-up and loading of kernels are the same at every size: as much as 10,000 rows take.
+    small = folder / "input-small.parquet"
+    make(small, 10_000)  # type: ignore[operator]
+    start = {
+        name: min(run([command[0], str(small), *command[1:], "--temp", str(folder)])[1] for _ in range(2))
+        for name, command in commands.items()
+    }
     for size in sizes:
         place = folder / f"input-{size}.parquet"
         make(place, size)  # type: ignore[operator]
@@ -90,9 +97,7 @@ def growth(title: str, sizes: list[int], folder: Path, make: object, commands: d
     large = [place for place, size in enumerate(sizes) if size >= 10**6]
     for name, cpu in times.items():
         if len(large) > 1:
-            # Start-up and loading of kernels are the same at every size.
-            start = min(cpu)
-            marginal = [max(cpu[place] - start, 1e-3) for place in large]
+            marginal = [max(cpu[place] - start[name], 1e-3) for place in large]
             power = exponent([sizes[place] for place in large], marginal)
             print(f"  {name}: CPU beyond start-up grows with size to the power {power:.2f}")
 

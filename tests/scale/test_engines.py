@@ -8,7 +8,6 @@ from tests.scale.engines import CASES, check_same_results, rich_log
 
 # Spark takes seconds a case; these cover every kind of thing that passes between driver and workers.
 ON_SPARK = (
-    "all defaults",
     "groups with fewer users than buckets",
     "cost, sequence, a filter",
     "frequencies by a column",

@@ -124,6 +124,9 @@ def test_rows_are_spilled_only_when_they_do_not_fit():
     assert plan.partitions > 1
     assert plan.partitions * (2 * 10**9 - memory.BASE) * memory.PARTITION_SHARE >= 10**8 * memory.PER_ROW
     assert memory.make_plan(10**8, "20GB").partitions == 0
+    assert memory.make_plan(10**8, "2GB", 0).partitions == 0
+    assert memory.make_plan(10**8, "2GB", 4).partitions == plan.partitions
+    assert memory.make_plan(10, "2GB", 4).partitions == 4
     assert memory.make_plan(10**9, "2GB").partitions == pytest.approx(10 * plan.partitions, rel=0.1)
     assert memory.make_plan(10, None).partitions == 0
     assert 0 < memory.free_memory() < 2**50

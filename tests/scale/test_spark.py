@@ -113,14 +113,17 @@ def test_what_fails_there_is_one_sentence(spark, tmp_path):
         tw.read_events(log, engine="spark")
 
 
-def test_the_command_line(spark, tmp_path, capsys):
+def test_the_command_line_starts_spark_and_leaves_nothing(spark, tmp_path):
     parquet.write_table(events_table(2_000, 200), tmp_path / "events.parquet")
     outputs = {}
     for engine in ("local", "spark"):
         outputs[engine] = tmp_path / f"{engine}.csv"
-        asked = ["--engine", engine, "--model", "first_touch", "-o", str(outputs[engine])]
-        assert run(["attribute", str(tmp_path / "events.parquet"), *asked]) == 0, capsys.readouterr().err
+        asked = ["--engine", engine, "--model", "first_touch", "-o", str(outputs[engine]), "--temp", str(tmp_path)]
+        command = [sys.executable, "-m", "touchworth", "attribute", str(tmp_path / "events.parquet"), *asked]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert outputs["local"].read_text() == outputs["spark"].read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.parquet", "local.csv", "spark.csv"]
 
 
 def test_without_java_one_sentence_says_so(tmp_path, spark):

@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from touchworth.cli.options import NO_COLUMNS, Common, JourneyInput, SessionColumns
-from touchworth.cli.run import Console, describe, parse_where
+from touchworth.cli.run import Console, describe, let_pandas_in, parse_where
 from touchworth.errors import RequestError, not_one_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def check_common(common: Common) -> None:
     """Refuse what no engine does."""
     if common.engine not in ENGINES and not common.engine.startswith("spark://"):
         raise not_one_of("--engine", common.engine, (*ENGINES, "spark://host:port"))
+    if common.engine.startswith("spark"):
+        let_pandas_in()
 
 
 def settle_shape(given: JourneyInput, columns: SessionColumns = NO_COLUMNS) -> str:

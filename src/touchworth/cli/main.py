@@ -9,7 +9,7 @@ import typer
 import touchworth
 from touchworth.cli import app as browser_app
 from touchworth.cli import attribute, demo, paths, score, simulate, synergy, validate
-from touchworth.cli.run import DEBUG, fail
+from touchworth.cli.run import DEBUG, WithoutPandas, fail
 from touchworth.errors import TouchworthError
 
 __all__ = ["app", "main"]
@@ -54,16 +54,6 @@ def root(
     """Which touch deserves the credit, and which combinations do more than their parts."""
     if context.invoked_subcommand is None:
         sys.stdout.write(context.get_help() + "\n")
-
-
-class WithoutPandas:
-    """Keeps Arrow from importing pandas wherever it is installed: that takes half a second and no command needs it."""
-
-    @staticmethod
-    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
-        """Say that there is no pandas."""
-        if name == "pandas":
-            raise ModuleNotFoundError("touchworth's commands do without pandas", name=name)
 
 
 def main() -> None:

@@ -15,11 +15,26 @@ from touchworth.errors import DataError, RequestError, missing_column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["DEBUG", "Console", "configure", "emit", "fail", "interruptible"]
+__all__ = ["DEBUG", "Console", "WithoutPandas", "configure", "emit", "fail", "interruptible", "let_pandas_in"]
 
 T = TypeVar("T")
 DEBUG = "--debug"
 REDRAW_SECONDS = 0.1
+
+
+class WithoutPandas:
+    """Keeps Arrow from importing pandas wherever it is installed: that takes half a second and no command needs it."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+        """Say that there is no pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError("touchworth's commands do without pandas", name=name)
+
+
+def let_pandas_in() -> None:
+    """Only Spark asks for pandas."""
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, WithoutPandas)]
 
 
 def fail(message: str, code: int) -> int:

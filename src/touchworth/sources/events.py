@@ -16,7 +16,7 @@ from touchworth.errors import RequestError
 from touchworth.kernels import kernel
 from touchworth.output import check_output, format_of
 from touchworth.sources.columns import Roles, conversion_roles, event_roles
-from touchworth.sources.encode import Interner, compact
+from touchworth.sources.encode import Interner, compact, row_keys
 from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql, number_sql, row_sql, text_sql
 from touchworth.sources.memory import MemoryPlan, free_memory, make_plan, parse_size
 from touchworth.sources.partitions import PartitionedDimension, PartitionedEvents, Rows, Spill
@@ -60,7 +60,11 @@ ABSENT_FLAGS = np.empty(0, np.int8)
 
 @dataclass(slots=True)
 class Chunk:
-    """Encoded rows of one batch; ``status`` is 0 where the row is kept."""
+    """Encoded rows of one batch; ``status`` is 0 where the row is kept.
+
+    Only where repeated rows are looked for on disk: ``key`` holds two hashes of each whole row, ``odd`` the oddities
+    it counts for, one bit each in the order of `judge_rows`.
+    """
 
     user: NDArray[np.int32]
     time: NDArray[np.int64]
@@ -73,6 +77,8 @@ class Chunk:
     status: NDArray[np.uint8]
     counts: NDArray[np.int64]
     dimensions: tuple[NDArray[np.int32], ...] = ()
+    key: tuple[NDArray[np.uint64], ...] = ()
+    odd: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
 
 @dataclass(slots=True)
@@ -218,6 +224,10 @@ class Spilled:
             "sequence": filled(chunks, lambda chunk: chunk.sequence, np.inf),
             "by": joined(chunks, lambda chunk: chunk.by, np.int32),
         }
+        for place in range(len(chunks[0].key)):
+            optional[f"key{place}"] = joined(chunks, lambda chunk, place=place: chunk.key[place], np.uint64)  # type: ignore[misc]
+        if chunks[0].key:
+            optional["odd"] = joined(chunks, lambda chunk: chunk.odd, np.uint8)
         for place in range(len(self.names.dimensions)):
             optional[f"dimension{place}"] = dimension_of(chunks, place)
         rows = Rows(
@@ -298,7 +308,7 @@ def load_events(
         folder for temporary files.
     partitions
         0 holds all rows in memory; None holds them while they fit into `memory`, else writes them to as many
-        partitions on disk as that asks for; a number forces so many partitions.
+        partitions on disk as that asks for; a number does the latter, with at least so many partitions.
     progress
         Called as progress(name of the part, rows read so far).
 
@@ -334,6 +344,7 @@ def load_events(
         for tables in opened:
             tables.limit(plan.scan, plan.run_rows if plan.partitions else None)
         sink = sink_of(plan, names, temp)
+        common.on_disk = isinstance(sink, Spilled)
         try:
             return read_opened(opened, asked, (conversion_user, conversion_time, conversion_value), common, sink)
         except BaseException:
@@ -381,6 +392,12 @@ def read_opened(
         roles.append(conversion_roles(opened[1], of_conversions))
         common.missing_channel, common.conversions_only = None, True
         read.append(read_table(opened[1], roles[1], common, sink))
+    if isinstance(sink, Spilled) and common.deduplicate:
+        sink.mark()
+        sink.flush()
+        removed, oddities = sink.spill.leave_out_repeated()
+        read[0].duplicates += removed
+        read[0].oddities -= oddities
     notices = [notice for tables in opened for notice in tables.notices]
     sources = tuple(name for tables in opened for name in tables.names)
     report = report_of(sources, roles, read, common, notices)
@@ -458,6 +475,7 @@ class Common:
     progress: Callable[[str, int], None] | None
     conversions_only: bool = False
     dimensions: tuple[str, ...] = ()
+    on_disk: bool = False
 
 
 def read_table(tables: Tables, roles: Roles, common: Common, sink: Sink, clocks: Sequence[str] | None = None) -> Tally:
@@ -490,6 +508,8 @@ def read_table(tables: Tables, roles: Roles, common: Common, sink: Sink, clocks:
     if clocks is None:
         clocks = time_columns(tables, columns["time"], common)
     found = Tally()
+    # Rows are compared with those of their own table.
+    common.names.rows = Interner(trim=False)
     seen_rows = 0
     for part, clock in zip(tables.parts, clocks, strict=True):
         mine = [Tally()]
@@ -564,7 +584,7 @@ def without_rejected(chunk: Chunk) -> Chunk:
     return Chunk(
         of(chunk.user), of(chunk.time), of(chunk.channel), of(chunk.converts), of(chunk.value), of(chunk.cost),
         of(chunk.sequence), of(chunk.by), np.zeros(0, np.uint8), chunk.counts,
-        tuple(of(codes) for codes in chunk.dimensions),
+        tuple(of(codes) for codes in chunk.dimensions), tuple(of(key) for key in chunk.key), of(chunk.odd),
     )  # fmt: skip
 
 
@@ -664,20 +684,29 @@ def encode_batch(batch: pa.RecordBatch, common: Common, seen_rows: int) -> tuple
         user, batch.column("time").to_numpy(), channel, flag, value,
         frozen(numbers("cost")), frozen(numbers("sequence")), frozen(left_out), common.conversions_only,
     )  # fmt: skip
+    key: tuple[NDArray[np.uint64], ...] = ()
+    odd = np.empty(0, np.uint8)
     if "whole_row" in present:
-        rows = names.rows.codes(batch.column("whole_row"))
+        whole_row = batch.column("whole_row")
+        # On disk equal rows meet in their user's partition: only rejected ones, which are few, are looked at here.
+        looked_at = np.flatnonzero((status > 0) & (status < DUPLICATE)) if common.on_disk else np.arange(n)
+        rows = names.rows.codes(whole_row.take(pa.array(looked_at)) if common.on_disk else whole_row)
         # Codes are given in order of appearance: a row is new exactly where its code beats all before it.
         highest = np.maximum.accumulate(np.append(np.int32(seen_rows - 1), rows))
-        repeated = (rows <= highest[:-1]) & (status != LEFT_OUT)
+        repeated = np.zeros(n, np.bool_)
+        repeated[looked_at] = rows <= highest[:-1]
+        repeated &= status != LEFT_OUT
         # Counts of oddities speak of rows that are kept: count again without the repeated ones.
         counts = counts - count_oddities(repeated & (status == 0), flag, channel, value, common.conversions_only)
         status[repeated] = DUPLICATE
         seen_rows = int(highest[-1]) + 1
+        if common.on_disk:
+            key, odd = row_keys(whole_row), odd_rows(flag, channel, value, common.conversions_only)
     by = names.by.codes(batch.column("by")) if "by" in present else np.empty(0, np.int32)
     chunk = Chunk(
         user, batch.column("time").to_numpy(), channel, converts, kept_value, numbers("cost"), numbers("sequence"), by,
         status, counts,
-        tuple(one.codes(batch.column(f"dimension{place}")) for place, one in enumerate(names.dimensions)),
+        tuple(one.codes(batch.column(f"dimension{place}")) for place, one in enumerate(names.dimensions)), key, odd,
     )  # fmt: skip
     return chunk, seen_rows
 
@@ -693,17 +722,22 @@ def count_oddities(
     rows: NDArray[np.bool_], flag: NDArray[np.int8], channel: NDArray[np.int32], value: NDArray[np.float64], apart: bool
 ) -> NDArray[np.int64]:
     """Blank flags, conversions without channel, ignored values and negative values among some rows."""
-    flag, channel, value = flag[rows], channel[rows], value[rows]
+    odd = odd_rows(flag[rows], channel[rows], value[rows], apart)
+    return np.array([np.count_nonzero(odd & (1 << bit)) for bit in range(4)], np.int64)
+
+
+def odd_rows(
+    flag: NDArray[np.int8], channel: NDArray[np.int32], value: NDArray[np.float64], apart: bool
+) -> NDArray[np.uint8]:
+    """Oddities of each row, one bit each: blank flag, conversion without channel, ignored value, negative value."""
     converts = flag == 1
-    return np.array(
-        [
-            np.count_nonzero(flag == 2),
-            0 if apart else np.count_nonzero(converts & (channel < 0)),
-            np.count_nonzero(~converts & (value != 0)),
-            np.count_nonzero(converts & (value < 0)),
-        ],
-        np.int64,
-    )
+    odd = np.zeros(flag.size, np.uint8)
+    odd[flag == 2] |= 1
+    if not apart:
+        odd[converts & (channel < 0)] |= 2
+    odd[~converts & (value != 0)] |= 4
+    odd[converts & (value < 0)] |= 8
+    return odd
 
 
 @kernel

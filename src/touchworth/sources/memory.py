@@ -14,9 +14,9 @@ UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
          "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}  # fmt: skip
 SHARE_OF_FREE = 0.7
 
-# Measured at 10 million events: the libraries and compiled kernels, then each event from its row to the counts.
+# Measured at 10 and 100 million events: the libraries and compiled kernels, then each event from its row to the counts.
 BASE = 300_000_000
-PER_ROW = 125
+PER_ROW = 150
 # Out of core: what a run of rows, the scan and one partition may take of the memory that the base leaves.
 SCAN_SHARE, RUN_SHARE, PARTITION_SHARE = 0.25, 0.25, 0.6
 PER_ROW_OF_RUN = 220
@@ -70,12 +70,11 @@ def free_memory() -> int:
 
 
 def make_plan(rows: int, memory: str | None, partitions: int | None = None) -> MemoryPlan:
-    """Plan for an estimated number of rows; `partitions` forces their number (0: hold all rows)."""
+    """Plan for an estimated number of rows; `partitions` is the least number of them, 0 holds all rows."""
     limit = int(SHARE_OF_FREE * free_memory()) if memory is None else parse_size(memory)
     # A limit below what the libraries take cannot be kept; the smallest useful partitions come nearest to it.
     room = max(limit - BASE, limit // 4)
     needed = 0 if BASE + rows * PER_ROW <= limit else math.ceil(rows * PER_ROW / (PARTITION_SHARE * room))
-    number = needed if partitions is None else partitions
-    number = min(number, max(1, rows // LEAST_ROWS)) if partitions is None and number else number
+    number = 0 if partitions == 0 else max(min(needed, max(1, rows // LEAST_ROWS)) if needed else 0, partitions or 0)
     run_rows = int(min(MOST_ROWS_OF_RUN, max(LEAST_ROWS, RUN_SHARE * room / PER_ROW_OF_RUN)))
     return MemoryPlan(limit, number, run_rows, int(max(LEAST_SCAN, SCAN_SHARE * room)) if number else limit)

@@ -110,16 +110,45 @@ class Spill:
         Number of partitions.
     parent
         Folder in which the temporary folder is made; None: the system's.
+    repeated
+        Bits of the rows of each partition that equal an earlier one; empty where they were not looked for.
     """
 
     partitions: int
     parent: str | Path | None = None
     runs: list[Run] = field(default_factory=list)
     folder: TemporaryFolder = field(init=False)
+    repeated: list[NDArray[np.uint8]] = field(default_factory=list)
     _made: int = 0
 
     def __post_init__(self) -> None:
         self.folder = TemporaryFolder(self.parent)
+
+    def leave_out_repeated(self) -> tuple[int, NDArray[np.int64]]:
+        """Mark the rows that equal an earlier one, a bit each: their number, and what of each oddity they count for.
+
+        Rows are equal if 128 bits of hash, the user and the time are: that two others are by chance is out of reach.
+        """
+        removed, oddities = 0, np.zeros(4, np.int64)
+        for partition in range(self.partitions):
+            batches = [read_batch(run.place.with_suffix(".rows"), partition) for run in self.runs]
+            columns = [
+                np.concatenate([batch.column(name).to_numpy() for batch in batches] or [np.empty(0, np.int64)])
+                for name in ("key0", "key1", "time")
+            ]
+            # Stable: of equal rows the first in the order read stands first.
+            order = np.lexsort(columns)
+            same = np.ones(max(0, order.size - 1), np.bool_)
+            for column in columns:
+                same &= column[order[1:]] == column[order[:-1]]
+            again = np.zeros(order.size, np.bool_)
+            again[order[1:][same]] = True
+            self.repeated.append(np.packbits(again))
+            removed += int(np.count_nonzero(again))
+            if again.any():
+                odd = np.concatenate([batch.column("odd").to_numpy() for batch in batches])[again]
+                oddities += [np.count_nonzero(odd & (1 << bit)) for bit in range(4)]
+        return removed, oddities
 
     def write(self, rows: Rows, rounded: tuple[str, ...] = ()) -> None:
         """Write one run.
@@ -273,9 +302,17 @@ class PartitionedEvents:
                 dtype=dtype,
             )
 
+        user, user_ids, user_hash = joined("user", np.int64), users.texts(), users.hashes()
+        if self.spill.repeated:
+            again = np.unpackbits(self.spill.repeated[partition], count=user.size).view(np.bool_)
+            ends = np.cumsum([0, *(one["user"].size for one in found)])
+            for one, first, last in zip(found, ends[:-1], ends[1:], strict=True):
+                for name, column in one.items():
+                    one[name] = column[~again[first:last]]
+            user = user[~again]
         present = {name for run in self.spill.runs for name in run.columns}
         return Events(
-            user=joined("user", np.int64),
+            user=user,
             time=joined("time", np.int64),
             channel=self.new_codes[joined("channel", np.int32)],
             converts=joined("converts", np.uint8),
@@ -283,8 +320,8 @@ class PartitionedEvents:
             sequence=joined("sequence", np.float64) if "sequence" in present else None,
             cost=joined("cost", np.float64) if "cost" in present else None,
             by=self.new_by[joined("by", np.int32)] if self.by_values else None,
-            user_ids=users.texts(),
-            user_hash=users.hashes(),
+            user_ids=user_ids,
+            user_hash=user_hash,
             channels=self.channels,
             by_values=self.by_values,
             report=self.report,

@@ -21,6 +21,7 @@ from touchworth.sources.events import (
     select,
 )
 from touchworth.sources.expressions import filter_columns, filter_sql, flag_sql
+from touchworth.sources.memory import LEAST_SCAN, parse_size
 from touchworth.sources.outcomes import (
     Outcomes,
     Plan,
@@ -150,6 +151,9 @@ def load_sessions(
         left: dict[str, str] = {}
         named, candidates, plan = settle_wide(tables, sample, asked, players, left)
         tables.use([*candidates, *plan.columns.values(), *wanted])
+        if memory is not None:
+            # What is read stays in memory as bits, so that the scan gets a part of it only.
+            tables.limit(max(LEAST_SCAN, parse_size(memory) // 4))
         tables.batch_rows = min(tables.batch_rows, max(FEWEST_ROWS, CELLS_A_BATCH // len(candidates)))
         wide = Wide(candidates, frozenset(named), [])
         read_parts(tables, wide, plan, wanted, collector, progress)
@@ -499,6 +503,8 @@ def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadRepo
         at = 0
         for chunk, keep in zip(chunks, keeps, strict=True):
             at = append_bits(chunk.bits[i], chunk.rows, keep, joined, at)
+            # All bits twice would be most of the memory.
+            chunk.bits[i] = NO_BITS
             chunk.bits[i] = NO_BITS
         ones = ones_of(joined)
         if 0 < ones < rows:

@@ -169,9 +169,9 @@ def blocks_within(sessions: Sessions, memory_limit: int | None) -> RowBlocks | N
     """Blocks of rows of sessions that would not fit when they are packed; None where they do."""
     limit = default_memory_limit() if memory_limit is None else memory_limit
     need = packed_bytes(sessions)
-    if 2 * need <= limit:
+    if 4 * need <= limit:
         return None
-    return RowBlocks(sessions, max(FEWEST_ROWS, int(sessions.rows * limit / (4 * need))))
+    return RowBlocks(sessions, max(FEWEST_ROWS, int(sessions.rows * limit / (8 * need))))
 
 
 # --- what is known before counting ----------------------------------------------------------------
