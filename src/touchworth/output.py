@@ -67,6 +67,7 @@ def check_output(path: str | Path, *, force: bool) -> None:
 TEMPORARY: set[Path] = set()
 PREFIX = "touchworth-"
 LOCK = "in-use"
+GONE = ".gone"
 
 
 def take_lock(handle: int) -> bool:
@@ -102,7 +103,7 @@ def remove(path: Path) -> None:
     """Remove a file or folder, if it is there."""
     if path.is_dir():
         # Renamed first, so that a thread that still works can put nothing new into it.
-        gone = path.with_name(f"{path.name}.gone")
+        gone = path.with_name(path.name + GONE)
         path.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
     else:
@@ -126,7 +127,11 @@ class TemporaryFolder:
     def __init__(self, parent: str | Path | None) -> None:
         where = Path(tempfile.gettempdir() if parent is None else parent)
         for left in where.glob(f"{PREFIX}*"):
-            remove_abandoned(left, left / LOCK)
+            if left.suffix == GONE:
+                # A run was killed while it removed this.
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                remove_abandoned(left, left / LOCK)
         try:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
         except OSError as error:

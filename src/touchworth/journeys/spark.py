@@ -51,9 +51,9 @@ __all__ = ["SparkPartitions", "is_spark_frame", "read_spark", "spark_session"]
 
 T = TypeVar("T")
 EXAMPLES = 2_000
-# Rows of one Arrow batch, and rows that a partition of users should hold: what one worker cuts in well under a second.
+# Rows of one Arrow batch, and rows that a partition of users should hold: under 1 GB of one worker, and few results.
 BATCH_ROWS = 200_000
-PARTITION_ROWS = 2_000_000
+PARTITION_ROWS = 5_000_000
 # A task that fails, or whose worker dies, is tried so often; Spark's local mode would give up at once.
 ATTEMPTS = 4
 SQL_TYPES = {pa.string(): "string", pa.int64(): "bigint", pa.int8(): "tinyint", pa.float64(): "double"}

@@ -336,8 +336,12 @@ def check_request(
 def check_target(sessions: Sessions) -> None:
     """Refuse a target that does not vary: nothing could be compared."""
     if sessions.converted is not None and not sessions.value_is_target:
-        weight = np.ones(sessions.rows) if sessions.weight is None else sessions.weight
-        check_conversions(float((weight * sessions.converted).sum()), float(weight.sum()))
+        # Without weights nothing of eight bytes a session is made: there may be very many.
+        weight, converted = sessions.weight, sessions.converted
+        if weight is None:
+            check_conversions(float(np.count_nonzero(converted)), float(sessions.rows))
+        else:
+            check_conversions(float((weight * converted).sum()), float(weight.sum()))
 
 
 def check_conversions(converts: float, total: float) -> None:
