@@ -84,8 +84,8 @@ def test_a_worker_that_dies_is_replaced_and_nothing_changes(spark, tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
         return overview(part)
 
-    ((found, _),) = journeys.partitions.fold([journeys.frame], dies_once, merge_overviews)
-    ((sound, _),) = journeys.partitions.fold([journeys.frame], overview, merge_overviews)
+    ((found, _),) = journeys.partitions.fold([journeys.frame], [dies_once], merge_overviews)
+    ((sound, _),) = journeys.partitions.fold([journeys.frame], [overview], merge_overviews)
     assert died.exists()
     assert found.accounting == sound.accounting
     assert found.touches.tolist() == sound.touches.tolist()

@@ -232,16 +232,16 @@ def reduce_task(
     batches: Iterator[pa.RecordBatch],
     known: Known,
     frames: Sequence[Frame],
-    function: Callable[[Journeys], Any],
+    functions: Sequence[Callable[[Journeys], Any]],
     parts: int,
 ) -> Iterator[pa.RecordBatch]:
-    """For each frame the function of a partition's journeys, and its distinct paths by part (none for 0 parts)."""
+    """For each frame its function of a partition's journeys, and its distinct paths by part (none for 0 parts)."""
     events = known.events(batches)
     if events is None:
         return
     for place, frame in enumerate(frames):
         journeys = frame.cut(events)
-        yield payloads(place, [(RESULT, function(journeys))])
+        yield payloads(place, [(RESULT, functions[place](journeys))])
         if not parts:
             continue
         paths, ends = grouped_paths(count_paths(journeys), parts)
@@ -342,16 +342,16 @@ class SparkPartitions:
     def fold(
         self,
         frames: Sequence[Frame],
-        function: Callable[[Journeys], T],
+        functions: Sequence[Callable[[Journeys], T]],
         merge: Callable[[T, T], T],
         *,
         paths: bool = True,
     ) -> list[tuple[T, PathParts]]:
-        """For each frame the function of all partitions, merged as a tree, and the distinct paths if wanted."""
+        """For each frame its function of all partitions, merged as a tree, and the distinct paths if wanted."""
         from pyspark import StorageLevel
 
         parts = self.partitions if paths else 0
-        task = partial(reduce_task, known=self.known, frames=frames, function=function, parts=parts)
+        task = partial(reduce_task, known=self.known, frames=frames, functions=functions, parts=parts)
         reduced = map_batches(self._by_user(), task, REDUCED)
         if paths:
             reduced = reduced.persist(StorageLevel.DISK_ONLY)
@@ -362,7 +362,7 @@ class SparkPartitions:
             results = map_batches(results.repartition(branches), partial(merge_task, merge=merge), REDUCED)
         # A partition without rows gives no result; neither may all of them.
         none = gather_nothing(self.known)
-        merged = [function(frame.cut(none)) for frame in frames]
+        merged = [function(frame.cut(none)) for frame, function in zip(frames, functions, strict=True)]
         with one_sentence(self.known.report.sources):
             for row in results.toLocalIterator():
                 merged[row.place] = merge(merged[row.place], pickle.loads(row.payload))
