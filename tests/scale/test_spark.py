@@ -126,6 +126,14 @@ def test_the_command_line_starts_spark_and_leaves_nothing(spark, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.parquet", "local.csv", "spark.csv"]
 
 
+def test_without_its_packages_one_sentence_says_so(monkeypatch):
+    monkeypatch.setattr("touchworth.journeys.spark.find_spec", lambda name: None)
+    with pytest.raises(
+        RequestError, match=r"needs the package pyspark; install it with pip install 'touchworth\[spark\]'"
+    ):
+        tw.read_events(events_table(10, 2), engine="spark")
+
+
 def test_without_java_one_sentence_says_so(tmp_path, spark):
     parquet.write_table(events_table(20, 2), tmp_path / "events.parquet")
     env = {name: value for name, value in os.environ.items() if name not in ("JAVA_HOME", "PATH")}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,13 +89,14 @@ def spark_session(options: SparkOptions) -> Any:
     RequestError
         PySpark or Java is missing, or the session does not start.
     """
-    try:
-        from pyspark import SparkContext
-        from pyspark.sql import SparkSession
-    except ImportError:
+    missing = [name for name in ("pyspark", "pandas") if find_spec(name) is None]
+    if missing:
         raise RequestError(
-            "--engine spark needs the package pyspark; install it with pip install 'touchworth[spark]'"
-        ) from None
+            f"--engine spark needs the package {missing[0]}; install it with pip install 'touchworth[spark]'"
+        )
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
     # The active session is one of the thread; there is one context in the process, whatever thread began it.
     if SparkContext._active_spark_context is not None:
         return SparkSession.builder.getOrCreate()
