@@ -77,6 +77,21 @@ def test_bad_rows_are_counted_and_written_alike(tmp_path, deduplicate):
         assert found["local"].report.rows_rejected == len(expected)
 
 
+@pytest.mark.parametrize("deduplicate", [False, True])
+def test_files_that_are_read_again_and_written_in_many_runs(tmp_path, monkeypatch, deduplicate):
+    monkeypatch.setattr(memory, "MOST_ROWS_OF_RUN", 700)
+    for part in range(3):
+        # The middle file is sound: its rows lie in runs between those of files that are read twice.
+        content, _ = dirty_file(mixture(5_000, 0 if part == 1 else 60, seed=part))
+        (tmp_path / f"{part}.csv").write_bytes(content)
+    found = {
+        engine: tw.read_events(str(tmp_path / "*.csv"), engine=engine, deduplicate=deduplicate) for engine in ENGINES
+    }
+    assert found["local"].report == found["partitions"].report
+    assert len(found["partitions"].partitions.events.spill.runs) > 10
+    check_same_results(found.__getitem__, ENGINES, ["linear", "markov"])
+
+
 def test_conversions_apart(tmp_path):
     log = events_table(5_000, 400)
     touches = log.select(["user_id", "time", "channel"])

@@ -84,8 +84,8 @@ def test_a_worker_that_dies_is_replaced_and_nothing_changes(spark, tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
         return overview(part)
 
-    ((found, _),) = journeys.partitions.fold([journeys.frame], dies_once, merge_overviews)
-    ((sound, _),) = journeys.partitions.fold([journeys.frame], overview, merge_overviews)
+    ((found, _),) = journeys.partitions.fold([journeys.frame], [dies_once], merge_overviews)
+    ((sound, _),) = journeys.partitions.fold([journeys.frame], [overview], merge_overviews)
     assert died.exists()
     assert found.accounting == sound.accounting
     assert found.touches.tolist() == sound.touches.tolist()
@@ -124,6 +124,14 @@ def test_the_command_line_starts_spark_and_leaves_nothing(spark, tmp_path):
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert outputs["local"].read_text() == outputs["spark"].read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.parquet", "local.csv", "spark.csv"]
+
+
+def test_without_its_packages_one_sentence_says_so(monkeypatch):
+    monkeypatch.setattr("touchworth.journeys.spark.find_spec", lambda name: None)
+    with pytest.raises(
+        RequestError, match=r"needs the package pyspark; install it with pip install 'touchworth\[spark\]'"
+    ):
+        tw.read_events(events_table(10, 2), engine="spark")
 
 
 def test_without_java_one_sentence_says_so(tmp_path, spark):

@@ -123,12 +123,12 @@ class Partitions(Protocol):
     def fold(
         self,
         frames: Sequence[Frame],
-        function: Callable[[Journeys], T],
+        functions: Sequence[Callable[[Journeys], T]],
         merge: Callable[[T, T], T],
         *,
         paths: bool = True,
     ) -> Sequence[tuple[T, PathParts]]:
-        """For each frame the function of all partitions, merged, and the distinct paths if `paths` are wanted."""
+        """For each frame its function of all partitions, merged, and the distinct paths if `paths` are wanted."""
 
     def journeys(self, frame: Frame) -> Iterator[Journeys]:
         """The journeys of each partition in turn."""
@@ -188,12 +188,12 @@ class LocalPartitions:
     def fold(
         self,
         frames: Sequence[Frame],
-        function: Callable[[Journeys], T],
+        functions: Sequence[Callable[[Journeys], T]],
         merge: Callable[[T, T], T],
         *,
         paths: bool = True,
     ) -> list[tuple[T, PathParts]]:
-        """For each frame the function of all partitions, merged, and the distinct paths if `paths` are wanted."""
+        """For each frame its function of all partitions, merged, and the distinct paths if `paths` are wanted."""
         found: list[T] = []
         kept = [SpilledPaths(len(self.events), self.events.spill.parent) for _ in frames if paths]
         try:
@@ -204,7 +204,7 @@ class LocalPartitions:
                     journeys = frame.cut(self.events.events(partition) if shared is None else shared)
                     if paths:
                         kept[place].add(count_paths(journeys))
-                    result = function(journeys)
+                    result = functions[place](journeys)
                     del journeys
                     found[place : place + 1] = [merge(found[place], result) if partition else result]
                     pa.default_memory_pool().release_unused()
@@ -298,7 +298,7 @@ def partition_journeys(
     ]
     if any(transform.name == "frequency" for transform in rules.transforms):
         # Frequencies are known only once all journeys are cut: their symbols must be numbered alike in all partitions.
-        found = partitions.fold(frames, symbol_keys, np.union1d, paths=False)
+        found = partitions.fold(frames, [symbol_keys] * len(frames), np.union1d, paths=False)
         frames = [
             replace(frame, symbols=keys if keys.size else None) for frame, (keys, _) in zip(frames, found, strict=True)
         ]

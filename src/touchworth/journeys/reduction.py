@@ -77,20 +77,24 @@ def merge_reductions(a: Reduction, b: Reduction) -> Reduction:
 
 
 def fold(
-    journeys: Sequence[AnyJourneys], function: Callable[[Journeys], T], merge: Callable[[T, T], T]
+    journeys: Sequence[AnyJourneys],
+    function: Callable[[Journeys], T] | Sequence[Callable[[Journeys], T]],
+    merge: Callable[[T, T], T],
 ) -> list[tuple[T, PathParts]]:
     """The function of each partition of users, merged, and the distinct paths; one result for each of `journeys`.
 
-    Partitioned journeys that share their partitions are folded together, so that each partition is read once.
+    There may be a function for each of them. Partitioned journeys that share their partitions are folded together, so
+    that each partition is read once.
     """
     first = journeys[0]
+    functions = [function] * len(journeys) if callable(function) else list(function)
     if isinstance(first, PartitionedJourneys):
         shared = [one for one in journeys if isinstance(one, PartitionedJourneys)]
         results: list[tuple[T, PathParts]] = []
-        results += first.partitions.fold([one.frame for one in shared], function, merge)
+        results += first.partitions.fold([one.frame for one in shared], functions, merge)
         return results
     held = [one for one in journeys if isinstance(one, Journeys)]
-    return [(function(one), HeldPaths(count_paths(one))) for one in held]
+    return [(work(one), HeldPaths(count_paths(one))) for one, work in zip(held, functions, strict=True)]
 
 
 def reduce_all(
@@ -99,19 +103,20 @@ def reduce_all(
     """Reduction and distinct paths of each of `journeys`.
 
     The number of buckets is that of users where there are fewer. How many users partitions hold is known only once
-    they are reduced; should they be too few, which is rare and quick, they are reduced again.
+    they are reduced; groups that hold too few are reduced again, all of them in one pass.
     """
+    work = partial(reduce_journeys_of, plan=plan, buckets=buckets, seed=seed, threads=threads)
     if isinstance(journeys[0], Journeys):
-        work = partial(reduce_journeys_of, plan=plan, buckets=buckets, seed=seed, threads=threads)
         return fold(journeys, work, merge_reductions)
-    work = partial(reduce_journeys_of, plan=plan, buckets=buckets, seed=seed, threads=threads, users=buckets)
-    found = fold(journeys, work, merge_reductions)
-    for place, (reduction, paths) in enumerate(found):
-        users = int(reduction.overview.accounting["users"])
-        if users < buckets:
-            paths.close()
-            work = partial(reduce_journeys_of, plan=plan, buckets=buckets, seed=seed, threads=threads, users=users)
-            found[place] = fold([journeys[place]], work, merge_reductions)[0]
+    found = fold(journeys, partial(work, users=buckets), merge_reductions)
+    users = [int(reduction.overview.accounting["users"]) for reduction, _ in found]
+    few = [place for place, number in enumerate(users) if number < buckets]
+    for place in few:
+        found[place][1].close()
+    if few:
+        anew = [partial(work, users=users[place]) for place in few]
+        for place, result in zip(few, fold([journeys[place] for place in few], anew, merge_reductions), strict=True):
+            found[place] = result
     return found
 
 

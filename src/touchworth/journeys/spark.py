@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,13 +89,14 @@ def spark_session(options: SparkOptions) -> Any:
     RequestError
         PySpark or Java is missing, or the session does not start.
     """
-    try:
-        from pyspark import SparkContext
-        from pyspark.sql import SparkSession
-    except ImportError:
+    missing = [name for name in ("pyspark", "pandas") if find_spec(name) is None]
+    if missing:
         raise RequestError(
-            "--engine spark needs the package pyspark; install it with pip install 'touchworth[spark]'"
-        ) from None
+            f"--engine spark needs the package {missing[0]}; install it with pip install 'touchworth[spark]'"
+        )
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
     # The active session is one of the thread; there is one context in the process, whatever thread began it.
     if SparkContext._active_spark_context is not None:
         return SparkSession.builder.getOrCreate()
@@ -232,16 +234,16 @@ def reduce_task(
     batches: Iterator[pa.RecordBatch],
     known: Known,
     frames: Sequence[Frame],
-    function: Callable[[Journeys], Any],
+    functions: Sequence[Callable[[Journeys], Any]],
     parts: int,
 ) -> Iterator[pa.RecordBatch]:
-    """For each frame the function of a partition's journeys, and its distinct paths by part (none for 0 parts)."""
+    """For each frame its function of a partition's journeys, and its distinct paths by part (none for 0 parts)."""
     events = known.events(batches)
     if events is None:
         return
     for place, frame in enumerate(frames):
         journeys = frame.cut(events)
-        yield payloads(place, [(RESULT, function(journeys))])
+        yield payloads(place, [(RESULT, functions[place](journeys))])
         if not parts:
             continue
         paths, ends = grouped_paths(count_paths(journeys), parts)
@@ -342,16 +344,16 @@ class SparkPartitions:
     def fold(
         self,
         frames: Sequence[Frame],
-        function: Callable[[Journeys], T],
+        functions: Sequence[Callable[[Journeys], T]],
         merge: Callable[[T, T], T],
         *,
         paths: bool = True,
     ) -> list[tuple[T, PathParts]]:
-        """For each frame the function of all partitions, merged as a tree, and the distinct paths if wanted."""
+        """For each frame its function of all partitions, merged as a tree, and the distinct paths if wanted."""
         from pyspark import StorageLevel
 
         parts = self.partitions if paths else 0
-        task = partial(reduce_task, known=self.known, frames=frames, function=function, parts=parts)
+        task = partial(reduce_task, known=self.known, frames=frames, functions=functions, parts=parts)
         reduced = map_batches(self._by_user(), task, REDUCED)
         if paths:
             reduced = reduced.persist(StorageLevel.DISK_ONLY)
@@ -362,7 +364,7 @@ class SparkPartitions:
             results = map_batches(results.repartition(branches), partial(merge_task, merge=merge), REDUCED)
         # A partition without rows gives no result; neither may all of them.
         none = gather_nothing(self.known)
-        merged = [function(frame.cut(none)) for frame in frames]
+        merged = [function(frame.cut(none)) for frame, function in zip(frames, functions, strict=True)]
         with one_sentence(self.known.report.sources):
             for row in results.toLocalIterator():
                 merged[row.place] = merge(merged[row.place], pickle.loads(row.payload))

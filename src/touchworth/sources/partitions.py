@@ -127,7 +127,7 @@ class Spill:
     def leave_out_repeated(self) -> tuple[int, NDArray[np.int64]]:
         """Mark the rows that equal an earlier one, a bit each: their number, and what of each oddity they count for.
 
-        Rows are equal if 128 bits of hash, the user and the time are: that two others are by chance is out of reach.
+        Rows are equal if 128 bits of hash of all their cells and the time are; chance cannot bring that about.
         """
         removed, oddities = 0, np.zeros(4, np.int64)
         for partition in range(self.partitions):

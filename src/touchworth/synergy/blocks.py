@@ -78,7 +78,7 @@ class JourneyBlocks:
         """The function of the sessions of every partition, merged."""
         partitions, frame = self.journeys.partitions, self.journeys.frame
         mine, both = partial(of_journeys, function=function), partial(merge_some, merge=merge)
-        ((found, _),) = partitions.fold([frame], mine, both, paths=False)
+        ((found, _),) = partitions.fold([frame], [mine], both, paths=False)
         if found is None:
             raise DataError("there are no journeys; nothing can be compared")
         result: T = found
