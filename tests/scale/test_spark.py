@@ -174,8 +174,8 @@ def test_wide_sessions(spark, tmp_path):
         assert sorted(sessions.report.notices) == sorted(there.report.notices)
     with pytest.raises(RequestError, match="the shape is long"):
         tw.read_sessions(tmp_path / "s.csv", engine="spark", session="user", feature="always", target="converted")
-    with pytest.raises(RequestError, match="--engine for sessions is 'partitions'"):
-        tw.read_sessions(tmp_path / "s.csv", engine="partitions", target="converted")
+    with pytest.raises(RequestError, match="--engine for sessions is 'abacus'"):
+        tw.read_sessions(tmp_path / "s.csv", engine="abacus", target="converted")
     assert run(["synergy", str(tmp_path / "s.csv"), "--target", "converted", "--engine", "spark", "-o",
                 str(tmp_path / "out.csv")]) == 0  # fmt: skip
     assert (tmp_path / "out.csv").read_text().startswith("coalition,size,support")

@@ -244,40 +244,127 @@ def sessions_of_tables(
     tally = WideTally(rows=settle_rows(tables, wide, plan, rejects), rejected=dict(rejects.counts))
     found = []
     for chunk in (chunk for part in wide.chunks for chunk in part):
-        status = chunk.outcome.status
-        kept = None if not status.any() else status == 0
-        rows = status.size if kept is None else int(np.count_nonzero(kept))
-        keep = NO_BITS if kept is None else pack(kept)
-        outcome = join_outcomes([chunk.outcome], kept)
-        amounts = outcome.value if plan.amount == "order_value" and outcome.value is not None else np.empty(0)
-        tally += WideTally(
-            left_out=int(np.count_nonzero(status == LEFT_OUT)),
-            blanks=sum(ones_of(cells if keep.size == 0 else cells & keep) for cells in chunk.blank.values()),
-            ignored=0 if outcome.ignored is None else int(np.count_nonzero(outcome.ignored)),
-            refunds=int(np.count_nonzero(amounts < 0)),
-        )
-        bits = []
-        for one in chunk.bits:
-            joined = np.zeros(-(-rows // 8) + 1, np.uint8)
-            append_bits(one, chunk.rows, keep, joined, 0)
-            bits.append(joined[:-1])
-        if rows:
-            found.append(
-                Sessions(
-                    players=tuple(players),
-                    rows=rows,
-                    bits=tuple(bits),
-                    offsets=None,
-                    items=None,
-                    converted=outcome.converted,
-                    value=outcome.value,
-                    value_is_target=plan.value_is_target,
-                    weight=outcome.weight,
-                    user_hash=outcome.user_hash,
-                    report=report,
-                )
-            )
+        sessions, told = sessions_of_chunk(chunk, players, plan, report)
+        tally += told
+        if sessions.rows:
+            found.append(sessions)
     return found, tally
+
+
+def sessions_of_chunk(
+    chunk: Chunk, players: Sequence[str], plan: Plan, report: ReadReport
+) -> tuple[Sessions, WideTally]:
+    """Sessions of one batch without its rejected rows, and what to tell of it beside them."""
+    status = chunk.outcome.status
+    kept = None if not status.any() else status == 0
+    rows = status.size if kept is None else int(np.count_nonzero(kept))
+    keep = NO_BITS if kept is None else pack(kept)
+    outcome = join_outcomes([chunk.outcome], kept)
+    amounts = outcome.value if plan.amount == "order_value" and outcome.value is not None else np.empty(0)
+    tally = WideTally(
+        left_out=int(np.count_nonzero(status == LEFT_OUT)),
+        blanks=sum(ones_of(cells if keep.size == 0 else cells & keep) for cells in chunk.blank.values()),
+        ignored=0 if outcome.ignored is None else int(np.count_nonzero(outcome.ignored)),
+        refunds=int(np.count_nonzero(amounts < 0)),
+    )
+    bits = []
+    for one in chunk.bits:
+        joined = np.zeros(-(-rows // 8) + 1, np.uint8)
+        append_bits(one, chunk.rows, keep, joined, 0)
+        bits.append(joined[:-1])
+    sessions = Sessions(
+        players=tuple(players),
+        rows=rows,
+        bits=tuple(bits),
+        offsets=None,
+        items=None,
+        converted=outcome.converted,
+        value=outcome.value,
+        value_is_target=plan.value_is_target,
+        weight=outcome.weight,
+        user_hash=outcome.user_hash,
+        report=report,
+    )
+    return sessions, tally
+
+
+@dataclass(slots=True)
+class PartStream:
+    """What streaming one part of a wide table keeps in memory: nothing but its rejected rows and a tally.
+
+    Attributes
+    ----------
+    rows
+        Rows so far.
+    tally
+        Of the batches so far.
+    bad, codes
+        Rejected rows (0-based) and their reasons, batch by batch.
+    blamed
+        Row -> player that is no flag there.
+    rounded
+        Ids of users that a spreadsheet rounded.
+    """
+
+    rows: int = 0
+    tally: WideTally = field(default_factory=WideTally)
+    bad: list[NDArray[np.int64]] = field(default_factory=list)
+    codes: list[NDArray[np.uint8]] = field(default_factory=list)
+    blamed: dict[int, str] = field(default_factory=dict)
+    rounded: dict[str, None] = field(default_factory=dict)
+
+
+def stream_part(
+    tables: Tables,
+    part: Part,
+    players: Sequence[str],
+    plan: Plan,
+    where: Mapping[str, str],
+    rejects: Rejects,
+    report: ReadReport,
+    write: Callable[[Sessions], None],
+    restart: Callable[[], None],
+    progress: Callable[[int], None] | None = None,
+) -> PartStream:
+    """Hand the sessions of each batch of one part to `write`; all players are kept, nothing is compared.
+
+    `restart` makes what was written of the part void, as in `Tables.read`; `progress` is told the rows so far.
+    """
+    found = PartStream()
+
+    def take(batch: pa.RecordBatch) -> None:
+        chunk = encode_batch(batch, len(players), plan)
+        found.blamed.update(mark_odd_rows(chunk, found.rows, players))
+        status = chunk.outcome.status
+        wrong = np.flatnonzero((status > 0) & (status < LEFT_OUT))
+        found.bad.append(found.rows + wrong)
+        found.codes.append(status[wrong])
+        found.rounded.update(dict.fromkeys(chunk.rounded.to_pylist()))
+        sessions, told = sessions_of_chunk(chunk, players, plan, report)
+        if sessions.rows:
+            write(sessions)
+        found.rows += chunk.rows
+        found.tally += told
+        if progress is not None:
+            progress(found.rows)
+
+    def again() -> None:
+        nonlocal found
+        found = PartStream()
+        restart()
+
+    def rows_with_lines() -> int | None:
+        return found.rows if rejects.path is not None and any(one.size for one in found.bad) else None
+
+    tables.read(select(wide_sql(part, players, plan, where)), part, take, again, rows_with_lines)
+    bad = np.concatenate([np.empty(0, np.int64), *found.bad])
+    codes = np.concatenate([NO_BITS, *found.codes])
+    tables.collect_rejects(
+        part, bad, codes, plan.blamed(), rejects, [found.blamed.get(row, "") for row in bad.tolist()]
+    )
+    found.rows += tables.broken(part)
+    note_spreadsheet(tables, part, found.rows)
+    return found
 
 
 def name_players(tables: Tables, players: Sequence[str] | None) -> list[str]:
@@ -363,13 +450,7 @@ def read_part(
     tables: Tables, part: Part, players: Sequence[str], plan: Plan, where: Mapping[str, str], rejects: Rejects
 ) -> list[Chunk]:
     """Read and encode the rows of one part."""
-    picked = outcome_sql(part, plan)
-    for i, name in enumerate(players):
-        picked[f"p{i}"] = flag_sql(part.sql(name), part.type(name)) if part.has(name) else "CAST(2 AS TINYINT)"
-    left_out = filter_sql(part, where)
-    if left_out is not None:
-        picked["left_out"] = left_out
-    sql = ", ".join(f"{one} AS {role}" for role, one in picked.items())
+    sql = wide_sql(part, players, plan, where)
     chunks: list[Chunk] = []
 
     def rows_with_lines() -> int | None:
@@ -385,6 +466,17 @@ def read_part(
         rows_with_lines,
     )
     return chunks
+
+
+def wide_sql(part: Part, players: Sequence[str], plan: Plan, where: Mapping[str, str]) -> str:
+    """What to select of a part: the outcome, each player as a flag, and what the filter leaves out."""
+    picked = outcome_sql(part, plan)
+    for i, name in enumerate(players):
+        picked[f"p{i}"] = flag_sql(part.sql(name), part.type(name)) if part.has(name) else "CAST(2 AS TINYINT)"
+    left_out = filter_sql(part, where)
+    if left_out is not None:
+        picked["left_out"] = left_out
+    return ", ".join(f"{one} AS {role}" for role, one in picked.items())
 
 
 def encode_batch(batch: pa.RecordBatch, players: int, plan: Plan) -> Chunk:
@@ -460,6 +552,17 @@ def as_flags(bits: Bits, rows: int) -> NDArray[np.bool_]:
     return np.unpackbits(bits, count=rows, bitorder="little").view(np.bool_)
 
 
+def mark_odd_rows(chunk: Chunk, begin: int, players: Sequence[str]) -> dict[int, str]:
+    """Reject the rows of a batch in which a player is no flag; returns row (from `begin`) -> player."""
+    names: dict[int, str] = {}
+    status = chunk.outcome.status
+    for i, bits in chunk.odd.items():
+        mine = np.flatnonzero(as_flags(bits, chunk.rows) & (status == 0))
+        status[mine] = PLAYER_NO_FLAG
+        names |= dict.fromkeys((begin + mine).tolist(), players[i])
+    return names
+
+
 def settle_rows(tables: Tables, wide: Wide, plan: Plan, rejects: Rejects) -> int:
     """Reject the rows in which a player is no flag, and collect all that are rejected; returns the rows read."""
     rows_read = 0
@@ -467,11 +570,7 @@ def settle_rows(tables: Tables, wide: Wide, plan: Plan, rejects: Rejects) -> int
         names: dict[int, str] = {}
         begin = 0
         for chunk in chunks:
-            status = chunk.outcome.status
-            for i, bits in chunk.odd.items():
-                mine = np.flatnonzero(as_flags(bits, chunk.rows) & (status == 0))
-                status[mine] = PLAYER_NO_FLAG
-                names |= dict.fromkeys((begin + mine).tolist(), wide.players[i])
+            names |= mark_odd_rows(chunk, begin, wide.players)
             begin += chunk.rows
         status = np.concatenate([chunk.outcome.status for chunk in chunks] or [NO_BITS])
         bad = np.flatnonzero((status > 0) & (status < LEFT_OUT))

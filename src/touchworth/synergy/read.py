@@ -88,7 +88,7 @@ def read_sessions(
 
     Returns
     -------
-    Sessions, or SessionBlocks on Spark
+    Sessions, or SessionBlocks on Spark and where they would not fit into `memory`
         Immutable; players as bits (wide) or as lists, outcomes, and a report of what was read and rejected.
 
     Raises
@@ -103,9 +103,12 @@ def read_sessions(
     }  # fmt: skip
     shape = settle_shape(source, shape, given)
     watch = Watch(progress)
-    if engine not in ("local", "spark") and not engine.startswith("spark://"):
-        raise not_one_of("--engine for sessions", engine, ("local", "spark", "spark://host:port"))
-    if engine != "local" or type(source).__module__.startswith("pyspark."):
+    if engine not in ("local", "partitions", "spark") and not engine.startswith("spark://"):
+        raise not_one_of("--engine for sessions", engine, ("local", "partitions", "spark", "spark://host:port"))
+    asked = {"target": target, "value": value, "order_value": order_value, "user": user, "weight": weight}
+    if engine == "partitions" and shape != "sessions":
+        raise RequestError(f"--engine partitions reads events and wide tables of sessions; the shape is {shape}")
+    if engine.startswith("spark") or type(source).__module__.startswith("pyspark."):
         if shape != "sessions":
             raise RequestError(f"--engine spark reads events and wide tables of sessions; the shape is {shape}")
         for option, one in (("rejects", rejects), ("table", table), ("query", query)):
@@ -114,11 +117,20 @@ def read_sessions(
         from touchworth.journeys.spark import SparkOptions
         from touchworth.synergy.spark import read_sessions_on_spark
 
-        asked = {"target": target, "value": value, "order_value": order_value, "user": user, "weight": weight}
         options = SparkOptions(engine, threads, memory, temp)
         there = read_sessions_on_spark(source, asked, players, where, max_rejects, options)
         watch.stage("read and encode")
         return there
+    if shape == "sessions":
+        from touchworth.synergy.disk import read_sessions_to_disk, sessions_exceed
+
+        if engine == "partitions" or sessions_exceed(source, memory, table, query):
+            on_disk = read_sessions_to_disk(
+                source, asked, players=players, where=where, max_rejects=max_rejects, rejects=rejects, force=force,
+                table=table, query=query, threads=threads, memory=memory, temp=temp, progress=reading,
+            )  # fmt: skip
+            watch.stage("read, encode and write blocks")
+            return on_disk
     common: dict[str, Any] = {
         "players": players, "max_rejects": max_rejects, "rejects": rejects, "force": force, "progress": reading,
     }  # fmt: skip

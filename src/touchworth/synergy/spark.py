@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,14 +30,14 @@ from touchworth.sources.records import ReadReport, Sessions
 from touchworth.sources.rejects import Rejects
 from touchworth.sources.sessions import (
     WideTally,
-    constant_notices,
     left_out_notice,
     sessions_of_tables,
     settle_wide,
     user_notice,
 )
-from touchworth.synergy.blocks import SessionBlocks, facts_of_blocks
+from touchworth.synergy.blocks import SessionBlocks
 from touchworth.synergy.select import keep_players
+from touchworth.synergy.wide import settle_blocks
 
 __all__ = ["SparkSessions", "read_sessions_on_spark"]
 
@@ -173,28 +173,8 @@ def read_sessions_on_spark(
     for code, rows in tally.rejected.items():
         rejects.count(code, rows)
     rejects.judge(tally.rows, max_rejects)
-    facts = facts_of_blocks(SparkSessions(frame, None, opened.names))
-    support = facts.sums[:, 0]
-    never = [name for name, n in zip(candidates, support, strict=True) if n == 0]
-    always = [name for name, n in zip(candidates, support, strict=True) if n == facts.totals[0]]
-    kept = tuple(name for name in candidates if name not in {*never, *always})
-    if not kept:
-        raise DataError(f"no player is left: {', '.join(map(repr, never + always))} are the same in all sessions")
-    notices += constant_notices(never, always)
-    if tally.blanks:
-        notices.append(f"{tally.blanks:,} blank cells of players are read as no")
-    if tally.refunds:
-        notices.append(f"{tally.refunds:,} negative values (refunds) are kept")
     if headers > opened.files:
         notices.append(f"{headers - opened.files:,} lines that repeat the header are left out")
-    whole = replace(
-        report,
-        rows_read=tally.rows,
-        rows_rejected=rejects.total,
-        rejected_by_reason=rejects.by_reason(),
-        rows_left_out=tally.left_out,
-        blank_flags=tally.blanks,
-        values_without_conversion=tally.ignored,
-        notices=tuple(dict.fromkeys(notices)),
-    )
+    blocks = SparkSessions(frame, None, opened.names)
+    kept, whole = settle_blocks(blocks, candidates, tally, rejects, report, notices)
     return SessionBlocks(SparkSessions(frame, kept, opened.names), kept, whole)
