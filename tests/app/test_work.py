@@ -215,3 +215,18 @@ def test_preview_shows_the_first_rows_as_texts(tmp_path):
     head, names = preview(path, 1)
     assert names == ("id", "<b>")
     assert head.to_pylist() == [{"id": "007", "<b>": "x"}]
+
+
+def test_data_that_lie_on_disk_are_refused_with_what_reads_them():
+    import touchworth as tw
+    from touchworth.app.session import refuse_unheld
+    from touchworth.errors import RequestError
+
+    made = tw.simulate_sessions(2_000, seed=1).table
+    log = tw.simulate_journeys(200, seed=1).table
+    for held in (tw.read_sessions(made), tw.read_events(log)):
+        refuse_unheld(held, "shop")
+    with pytest.raises(RequestError, match="shop is larger than the memory that is free; touchworth synergy reads it"):
+        refuse_unheld(tw.read_sessions(made, engine="partitions"), "shop")
+    with pytest.raises(RequestError, match="touchworth attribute reads it from disk"):
+        refuse_unheld(tw.read_events(log, engine="partitions"), "shop")

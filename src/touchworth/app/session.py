@@ -17,7 +17,7 @@ import pyarrow as pa
 from touchworth.app.work import Job, Tell
 from touchworth.errors import RequestError
 
-__all__ = ["Dataset", "Session", "fingerprint", "keep_upload", "preview", "usable_path", "whole_table"]
+__all__ = ["Dataset", "Session", "fingerprint", "keep_upload", "preview", "refuse_unheld", "usable_path", "whole_table"]
 
 MOST_RESULTS = 8
 """Results kept for each page."""
@@ -246,3 +246,16 @@ def whole_table(path: Path) -> pa.Table:
         tables.read(lambda relation: f"SELECT * FROM {relation}", part, found.append, found.clear)
         names = list(part.columns)
     return pa.Table.from_batches(found).rename_columns(names)
+
+
+def refuse_unheld(loaded: Any, label: str) -> None:
+    """Say what to do with data that lie on disk because memory would not do: the pages show what is held."""
+    from touchworth.journeys.partitioned import PartitionedJourneys
+    from touchworth.synergy.blocks import SessionBlocks
+
+    for kind, command in ((PartitionedJourneys, "attribute"), (SessionBlocks, "synergy")):
+        if isinstance(loaded, kind):
+            raise RequestError(
+                f"{label} is larger than the memory that is free; touchworth {command} reads it from disk and writes "
+                "a table, or give a part of its rows here"
+            )

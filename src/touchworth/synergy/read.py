@@ -82,9 +82,9 @@ def read_sessions(
         (any source); without it they stand beside the pairs.
     target_item
         Transactions: sessions that hold this id converted; without it nothing tells who did.
-
     engine
-        ``local``, or ``spark`` and ``spark://host:port`` for wide tables; a Spark data frame is always read by Spark.
+        ``local`` (in memory while it fits, else wide tables in blocks on disk), ``partitions`` (wide tables always on
+        disk), ``spark`` and ``spark://host:port`` (wide tables); a Spark data frame is always read by Spark.
 
     Returns
     -------
@@ -105,7 +105,9 @@ def read_sessions(
     watch = Watch(progress)
     if engine not in ("local", "partitions", "spark") and not engine.startswith("spark://"):
         raise not_one_of("--engine for sessions", engine, ("local", "partitions", "spark", "spark://host:port"))
-    asked = {"target": target, "value": value, "order_value": order_value, "user": user, "weight": weight}
+    asked: dict[str, Any] = {
+        "target": target, "value": value, "order_value": order_value, "user": user, "weight": weight,
+    }  # fmt: skip
     if engine == "partitions" and shape != "sessions":
         raise RequestError(f"--engine partitions reads events and wide tables of sessions; the shape is {shape}")
     if engine.startswith("spark") or type(source).__module__.startswith("pyspark."):
@@ -135,13 +137,6 @@ def read_sessions(
         "players": players, "max_rejects": max_rejects, "rejects": rejects, "force": force, "progress": reading,
     }  # fmt: skip
     limits: dict[str, Any] = {"table": table, "query": query, "threads": threads, "memory": memory, "temp": temp}
-    columns: dict[str, Any] = {
-        "target": target,
-        "value": value,
-        "order_value": order_value,
-        "user": user,
-        "weight": weight,
-    }
     if shape == "transactions":
         from touchworth.sources.transactions import load_transactions
 
@@ -151,12 +146,12 @@ def read_sessions(
 
         sessions = load_long(
             source, session=session or "", feature=feature or "", outcomes=outcomes, where=where,
-            **columns, **common, **limits,
+            **asked, **common, **limits,
         )  # fmt: skip
     else:
         from touchworth.sources.sessions import load_sessions
 
-        sessions = load_sessions(source, where=where, **columns, **common, **limits)
+        sessions = load_sessions(source, where=where, **asked, **common, **limits)
     watch.stage("read and encode")
     return sessions
 

@@ -198,7 +198,7 @@ def synergies(
         raise RequestError(f"--game {kind} is for journeys; give events or paths")
     if isinstance(game, SessionBlocks):
         if winsorize is not None:
-            raise RequestError("--winsorize needs all sessions in memory; clip the target on Spark before")
+            raise RequestError("--winsorize needs all sessions in memory; raise --memory, or clip the target before")
         return synergies_in_blocks(
             game.blocks, max_size=max_size, min_support=min_support, scale=scale, level=level, fdr=fdr,
             threads=threads, memory_limit=memory_limit, progress=progress, notices=game.report.notices,

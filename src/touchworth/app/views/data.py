@@ -28,6 +28,7 @@ from touchworth.app.session import (
     hash_file,
     keep_upload,
     preview,
+    refuse_unheld,
     usable_path,
     whole_table,
 )
@@ -95,6 +96,7 @@ def read_file(
         loaded = read_paths(str(place), **options, **shared)
     else:
         loaded = read_events(str(place), **options, **shared)
+    refuse_unheld(loaded, label)
     return Dataset(
         kind=kind,
         label=label,
