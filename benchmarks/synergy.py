@@ -27,7 +27,15 @@ from touchworth.games.dividends import facet_links
 from touchworth.games.game import Game, size_slices
 from touchworth.sources.records import ReadReport, Sessions
 from touchworth.synergy.bitmaps import Layout, PackedSessions, pack_sessions, pack_transactions
-from touchworth.synergy.counting import compress_columns, pair_counts
+from touchworth.synergy.descent import (
+    count_pairs,
+    descend,
+    empty_buffers,
+    nodes_in,
+    whole_node,
+    with_room,
+    words_of_prefix,
+)
 from touchworth.synergy.mining import mine
 from touchworth.synergy.statistics import dividend_statistics
 from touchworth.synergy.synergies import synergies
@@ -44,9 +52,10 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
 
 
 def medians(calls: dict[str, Callable[[], Any]], runs: int) -> dict[str, tuple[float, float]]:
-    """Median (wall, CPU) of each call, taken in turn."""
+    """Median (wall, CPU) of each call, taken in turn: `runs` times, short ones until a second has passed."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
-    for _ in range(runs):
+    started = time.perf_counter()
+    while len(next(iter(times.values()))) < runs or (runs > 1 and time.perf_counter() - started < 1):
         for name, call in calls.items():
             times[name].append(timed(call))
     return {
@@ -149,25 +158,37 @@ def lists_of(sessions: Sessions) -> list[list[int]]:
     return [part.tolist() for part in np.split(players, ends[:-1])]
 
 
-def calibrate() -> tuple[float, float]:
-    """Words ANDed and words compacted in a second on one thread, at their best sizes."""
-    rng = np.random.default_rng(0)
-    columns = rng.integers(0, 2**63, (64, 1024)).astype(np.uint64)
-    layout = Layout(np.array([0, 1024]), np.ones(1, np.int64), np.zeros(1, np.int64), np.zeros((0, 0)), 0)
-    stop = np.zeros(1, np.int64)
-    anded = 64 * 63 // 2 * 1024
-    wide = rng.integers(0, 2**63, (64, 8192)).astype(np.uint64)
-    wide[0] &= wide[1] & wide[2]
-    bounds = np.array([0, 8192])
-    room = np.array([0, 8192])
-    chosen = np.arange(1, 64)
-    best = [0.0, 0.0]
-    for _ in range(30):
-        seconds = timed(lambda: pair_counts(columns, 0, 64, layout, stop))[0]
-        best[0] = max(best[0], anded / seconds)
-        seconds = timed(lambda: compress_columns(wide, 0, chosen, bounds, room))[0]
-        best[1] = max(best[1], 63 * 8192 / seconds)
-    return best[0], best[1]
+class Machine:
+    """What the bound is made of: words ANDed, and words compacted, at the sizes that suit the machine best."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        short, wide = (rng.integers(0, 2**63, shape).astype(np.uint64) for shape in ((64, 1024), (65, 8192)))
+        wide[0] &= wide[1] & wide[2]
+        layouts = [
+            Layout(np.array([0, columns.shape[1]]), np.ones(1, np.int64), np.zeros(1, np.int64), np.zeros((0, 0)), 0)
+            for columns in (short, wide)
+        ]
+        self.stop, self.chosen = np.zeros(1, np.int64), np.arange(1, 65)
+        # The addresses that the calls use hold nothing: the buffers must live as long as they.
+        self.buffers = [whole_node(short, layouts[0], 0, 64), whole_node(wide, layouts[1], 0, 0)]
+        self.buffers.append(with_room(empty_buffers(layouts[1], 1), 0, 64, 8192, 0))
+        self.columns, self.source = (nodes_in(self.buffers[k], layouts[k]) for k in (0, 1))
+        self.below = nodes_in(self.buffers[2], layouts[1])
+        words_of_prefix(self.source, 0, self.below, 0, 0)
+
+    def and_words(self) -> None:
+        """AND 64 * 63 / 2 * 1,024 words."""
+        count_pairs(self.columns, 0, self.stop.ctypes.data)
+
+    def compact_words(self) -> None:
+        """Compact 64 * 8,192 words."""
+        descend(self.source, 0, self.below, 0, 0, self.chosen.ctypes.data, 64, 0, 0)
+
+    @staticmethod
+    def rates(times: dict[str, tuple[float, float]]) -> tuple[float, float]:
+        """Words ANDed and compacted in a CPU second."""
+        return 64 * 63 // 2 * 1024 / times["and"][1], 64 * 8192 / times["compact"][1]
 
 
 def bound(game: Game, packed: PackedSessions, max_size: int, rates: tuple[float, float]) -> float:
@@ -191,9 +212,8 @@ def bound(game: Game, packed: PackedSessions, max_size: int, rates: tuple[float,
 def against_pyfim(runs: int, rows: int) -> None:
     """Counting n and conversions from lists of items, against counting supports."""
     fim = __import__("fim") if find_spec("fim") else None
-    rates = calibrate()
-    print(f"\nCounting coalitions, one thread; calibrated: {rates[0] / 1e9:.1f} G words ANDed/s, "
-          f"{rates[1] / 1e9:.2f} G words compacted/s" + ("" if fim else "; pyfim is not installed"))  # fmt: skip
+    machine = Machine()
+    print("\nCounting coalitions, one thread" + ("" if fim else "; pyfim is not installed"))
     sets: list[tuple[str, Callable[[], list[list[int]]], float, int]] = []
     if shared() is not None:
         sets = [
@@ -207,7 +227,7 @@ def against_pyfim(runs: int, rows: int) -> None:
         (f"{rows:,} x 200 size 3 0.1 %", lambda: lists_of(draw_sessions(rows, 200)), 0.001, 3),
     ]
     for name, load, support, size in sets:
-        print(counting_row(name, load(), support, size, fim, rates, runs), flush=True)
+        print(counting_row(name, load(), support, size, fim, machine, runs), flush=True)
 
 
 def counting_row(
@@ -216,7 +236,7 @@ def counting_row(
     support: float,
     size: int,
     fim: Any,
-    rates: tuple[float, float],
+    machine: Machine,
     runs: int,
 ) -> str:
     """One data set: ours with and without packing, the bound, and the better of the peer's miners."""
@@ -229,22 +249,28 @@ def counting_row(
         return packed, mine(packed, max_size=size, min_count=count, threads=1)
 
     packed, game = packed_and_counted()
+    runs = runs if len(transactions) < 500_000 else 1
     calls: dict[str, Callable[[], Any]] = {
-        "ours": packed_and_counted,
         "counted": lambda: mine(packed, max_size=size, min_count=count, threads=1),
+        "and": machine.and_words,
+        "compact": machine.compact_words,
     }
+    times = medians(calls, max(3, runs))
+    rates, alone = machine.rates(times), times["counted"][1]
+    line = (
+        f"  {name:26s} {game.size.size:>9,} coalitions   counted CPU {1e3 * alone:9.2f} ms = "
+        f"{alone / bound(game, packed, size, rates):5.2f} x the bound at {rates[0] / 1e9:.1f} G words ANDed/s, "
+        f"{rates[1] / 1e9:.2f} G compacted/s"
+    )
+    calls = {"ours": packed_and_counted}
     if fim is not None:
         for peer in ("eclat", "fpgrowth"):
             calls[peer] = partial(getattr(fim, peer), transactions, supp=-count, zmax=size, report="a")
-    times = medians(calls, runs if len(transactions) < 500_000 else 1)
-    ours, alone, floor = times["ours"][1], times["counted"][1], bound(game, packed, size, rates)
-    line = (
-        f"  {name:26s} {game.size.size:>9,} coalitions   packed and counted CPU {ours:7.3f} s   "
-        f"counted {alone:7.3f} s = {alone / floor:5.1f} x the bound"
-    )
+    times = medians(calls, runs)
+    line += f"\n  {'':26s} packed and counted CPU {1e3 * times['ours'][1]:9.2f} ms"
     if fim is not None:
         best = min(("eclat", "fpgrowth"), key=lambda peer: times[peer][1])
-        line += f"   {best} {times[best][1]:8.3f} s = {times[best][1] / ours:6.1f} x ours"
+        line += f"   {best} {1e3 * times[best][1]:9.2f} ms = {times[best][1] / times['ours'][1]:6.1f} x ours"
     return line
 
 

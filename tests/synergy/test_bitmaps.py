@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from touchworth.errors import DataError
 from touchworth.kernels import kernel
 from touchworth.synergy.bitmaps import compress_words, pack_columns, pack_pairs, pack_transactions
-from touchworth.synergy.instructions import block_counts, extract_bits, extract_bits_portable
+from touchworth.synergy.instructions import add_block_counts, extract_bits, extract_bits_portable, write_block_counts
 
 WORD = st.integers(0, 2**64 - 1)
 
@@ -23,12 +23,24 @@ def extracted_both_ways(words, masks):
 
 
 @kernel
-def counted(bitmaps, words):
-    counts = np.zeros((4, 4), np.int64)
+def counted(bitmaps, words, scales, half):
+    counts = np.ones((2, 4, 7), np.int64)
     base, stride = bitmaps.ctypes.data, bitmaps.shape[1] * 8
     rows = (base, base + stride, base + 2 * stride, base + 3 * stride)
     others = (base + 4 * stride, base + 5 * stride, base + 6 * stride, base + 7 * stride)
-    block_counts(rows, others, words, counts.ctypes.data)
+    n, s = counts[0].ctypes.data + 8, counts[1].ctypes.data + 8
+    add_block_counts(rows, others, words, n, s, 56, scales[0], scales[1], half)
+    return counts
+
+
+@kernel
+def counted_by_y(bitmaps, words, s_words, half):
+    counts = np.ones((2, 4, 7), np.int64)
+    base, stride = bitmaps.ctypes.data, bitmaps.shape[1] * 8
+    rows = (base, base + stride, base + 2 * stride, base + 3 * stride)
+    others = (base + 4 * stride, base + 5 * stride, base + 6 * stride, base + 7 * stride)
+    n, s = counts[0].ctypes.data + 8, counts[1].ctypes.data + 8
+    write_block_counts(rows, others, s_words, words, n, s, 56, half)
     return counts
 
 
@@ -47,13 +59,48 @@ def test_bit_extraction_both_ways(cases):
     assert portable.tolist() == expected
 
 
-@pytest.mark.parametrize("words", [8, 16, 24, 64])
-def test_block_of_counts(words):
+def bitmaps_of(words):
     bitmaps = np.random.default_rng(words).integers(0, 2**64, (8, words), np.uint64)
     bitmaps[0] = 0
     bitmaps[1] = bitmaps[4] = np.uint64(2**64 - 1)
-    both = bitmaps[:4, None] & bitmaps[None, 4:]
-    assert counted(bitmaps, words).tolist() == np.bitwise_count(both).sum(axis=2).tolist()
+    return bitmaps, np.bitwise_count(bitmaps[:4, None] & bitmaps[None, 4:]).astype(int)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("words", [8, 16, 24, 64])
+def test_block_of_counts_is_added(words, half):
+    bitmaps, common = bitmaps_of(words)
+    expected = np.ones((2, 4, 7), int)
+    rows = slice(0, 2 if half else 4)
+    expected[0, rows, 1:5] += 3 * common.sum(axis=2)[rows]
+    expected[1, rows, 1:5] += 5 * common.sum(axis=2)[rows]
+    assert counted(bitmaps, words, (3, 5), half).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize(("words", "s_words"), [(16, 8), (24, 8), (24, 16), (80, 64)])
+def test_block_of_counts_of_a_binary_y_is_written(words, s_words, half):
+    bitmaps, common = bitmaps_of(words)
+    expected = np.ones((2, 4, 7), int)
+    rows = slice(0, 2 if half else 4)
+    expected[0, rows, 1:5] = common.sum(axis=2)[rows]
+    expected[1, rows, 1:5] = common[:, :, :s_words].sum(axis=2)[rows]
+    assert counted_by_y(bitmaps, words, s_words, half).tolist() == expected.tolist()
+
+
+def test_dense_transactions_are_kept_as_bitmaps_and_sparse_ones_as_lists():
+    dense, sparse = np.tile([0, 1], 100), np.arange(200) % 90
+    offsets = np.arange(0, 201, 2)
+    y = np.arange(100) % 2
+    for items, players in ((dense, 2), (sparse, 90)):
+        packed = pack_transactions(offsets, items, y, [str(i) for i in range(players)])
+        columns = np.zeros((100, players), bool)
+        columns[np.repeat(np.arange(100), 2), items] = True
+        expected = pack_columns(columns, y, packed.players)
+        assert (packed.bitmaps is None) == (players == 90)
+        np.testing.assert_array_equal(packed.sums, expected.sums)
+        if packed.bitmaps is not None:
+            np.testing.assert_array_equal(packed.bitmaps, expected.bitmaps)
 
 
 @settings(deadline=None)  # the first call compiles

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from touchworth.errors import DataError, RequestError
 from touchworth.games.game import coalition_items, coalition_names, find_coalition
-from touchworth.synergy import mining
+from touchworth.synergy import counting, mining
 from touchworth.synergy.bitmaps import pack_columns, pack_pairs, pack_transactions
 from touchworth.synergy.mining import choose_method, mine, predict
 
@@ -126,15 +126,19 @@ def draw_sessions(seed, rows, players, target="binary", weighted="none"):
     share=st.sampled_from([0.0, 0.01, 0.05, 0.3]),
     packing=st.sampled_from(PACKINGS),
     threads=st.integers(1, 2),
+    quick_words=st.sampled_from([0, 300, mining.QUICK_WORDS]),
 )
 def test_every_coalition_as_by_brute_force(
-    method, target, weighted, seed, rows, players, max_size, share, packing, threads
+    method, target, weighted, seed, rows, players, max_size, share, packing, threads, quick_words
 ):
     columns, y, weights = draw_sessions(seed, rows, players, target, weighted)
     total = rows if weights is None else weights.sum()
     min_count = max(0.25 if weighted == "fractional" else 1, np.ceil(share * total - 1e-9))
     sessions = pack(packing, columns, y, weights)
-    game = mine(sessions, max_size=max_size, min_count=min_count, threads=threads, method=method)
+    with pytest.MonkeyPatch.context() as patch:
+        # In threads; at once until the rows run out, then in threads; at once.
+        patch.setattr(mining, "QUICK_WORDS", quick_words)
+        game = mine(sessions, max_size=max_size, min_count=min_count, threads=threads, method=method)
     assert_same_family(family(game), brute_force(columns, y, weights, max_size, min_count))
     assert_well_formed(game)
     mass = np.ones(rows) if weights is None else weights
@@ -160,6 +164,7 @@ def test_long_sessions_are_cut_into_units_with_the_same_result(monkeypatch):
     columns, y, _ = draw_sessions(5, 3000, 24)
     sessions = pack("columns", columns, y)
     whole = mine(sessions, max_size=5, min_count=30, threads=1)
+    monkeypatch.setattr(mining, "QUICK_WORDS", 0)
     monkeypatch.setattr(mining, "UNIT_WORDS", 40)
     seen = []
     cut = mine(sessions, max_size=5, min_count=30, threads=2, progress=lambda *done: seen.append(done))
@@ -170,7 +175,25 @@ def test_long_sessions_are_cut_into_units_with_the_same_result(monkeypatch):
         np.testing.assert_array_equal(getattr(cut, field), getattr(whole, field), err_msg=field)
 
 
-def test_real_sums_do_not_depend_on_the_number_of_threads():
+def test_a_family_that_grows_beyond_a_quick_one_is_counted_in_threads(monkeypatch):
+    columns = np.random.default_rng(2).random((200, 14)) < 0.9
+    sessions = pack("columns", columns, np.arange(200) % 3 == 0)
+    monkeypatch.setattr(mining, "QUICK_WORDS", 0)
+    expected = mine(sessions, max_size=9, min_count=5)
+    monkeypatch.setattr(mining, "QUICK_WORDS", 40_000)
+    limits = []
+    count = counting.mine_bitmaps
+    monkeypatch.setattr(counting, "mine_bitmaps", lambda *given: limits.append(given[4].max_rows) or count(*given))
+    seen = []
+    game = mine(sessions, max_size=9, min_count=5, progress=lambda *done: seen.append(done))
+    assert limits[0] < game.n.size < limits[1]
+    assert seen[-1][0] == seen[-1][1]
+    for field in ("parent", "item", "child_start", "child_count", "n", "s"):
+        np.testing.assert_array_equal(getattr(game, field), getattr(expected, field), err_msg=field)
+
+
+def test_real_sums_do_not_depend_on_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr(mining, "QUICK_WORDS", 0)
     columns, y, _ = draw_sessions(8, 2000, 20, "real")
     sessions = pack("columns", columns, y)
     one, two = (mine(sessions, max_size=4, min_count=20, threads=threads) for threads in (1, 2))

@@ -17,12 +17,18 @@ from numpy.typing import ArrayLike, NDArray
 from touchworth.errors import DataError
 from touchworth.kernels import kernel
 from touchworth.sources.records import Sessions
-from touchworth.synergy.instructions import VECTOR_WORDS, extract_bits, ones, zeros_below
+from touchworth.synergy.instructions import VECTOR_WORDS, extract_bits, floats_at, ones, words_at, zeros_below
 
 __all__ = ["Layout", "PackedSessions", "pack_columns", "pack_pairs", "pack_sessions", "pack_transactions"]
 
 WORD = 64
+WORD_BITS = 6
+"""To shift by: the division of a place, which may be negative for all that the compiler knows, takes longer."""
 Words = NDArray[np.uint64]
+
+
+PLACE_BITS = 32
+"""Bits that a place takes in a list: where more than one session in so many holds a player, bitmaps are smaller."""
 
 
 class Layout(NamedTuple):
@@ -219,8 +225,8 @@ def pack_transactions(
 ) -> PackedSessions:
     """Pack transactions: session i holds the players ``items[offsets[i]:offsets[i + 1]]``.
 
-    An item named twice in a session counts once. Parameters and errors as in `pack_columns`; besides, an item
-    that is no index into `players` is an error.
+    An item named twice in a session counts once. Sparse sessions are kept as lists, dense ones as bitmaps.
+    Parameters and errors as in `pack_columns`; besides, an item that is no index into `players` is an error.
     """
     names = _checked_names(players, len(players))
     y_numbers, weight_numbers = _checked_target(y, weights)
@@ -248,6 +254,9 @@ def pack_transactions(
             for start, chosen in zip(segments.layout.bounds[:-1], segments.rows, strict=True)
         ]
     )
+    if members.size * PLACE_BITS > rows * len(names):
+        bitmaps = _bitmaps_of_rows(starts_of, members, sessions, places, len(names), int(segments.layout.bounds[-1]))
+        return _packed(names, rows, segments, _sums_of_bitmaps(bitmaps, segments.layout), bitmaps=bitmaps)
     starts, lists = _list_places(starts_of, members, sessions, places, len(names))
     sums = _sums_of_lists(starts, lists, segments.layout)
     return _packed(names, rows, segments, sums, list_starts=starts, lists=lists)
@@ -482,6 +491,25 @@ def gather_bits(bits: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.
 
 
 @kernel
+def _bitmaps_of_rows(
+    offsets: NDArray[np.int64],
+    items: NDArray[np.int32],
+    sessions: NDArray[np.int64],
+    places: NDArray[np.int64],
+    players: int,
+    words: int,
+) -> Words:
+    """Turn transactions into each player's bitmap."""
+    bitmaps = np.zeros((players, words), np.uint64)
+    all_words = words_at(bitmaps.ctypes.data)
+    for at in range(sessions.size):
+        word, bit = places[at] >> WORD_BITS, np.uint64(1) << np.uint64(places[at] & (WORD - 1))
+        for i in range(offsets[sessions[at]], offsets[sessions[at] + 1]):
+            all_words[items[i] * words + word] |= bit
+    return bitmaps
+
+
+@kernel
 def _list_places(
     offsets: NDArray[np.int64],
     items: NDArray[np.int32],
@@ -525,7 +553,10 @@ def sums_at_bits(bitmap: Words, layout: Layout) -> NDArray[np.float64]:
         sums[1] += layout.s_scale[segment] * total
     sums[2] = sums[1]
     if values.shape[0] > 0:
-        y, yy, mass = sums_at_common_bits(bitmap, bitmap, values, layout.value_words)
+        here = bitmap.ctypes.data
+        y, yy, mass = sums_at_common_bits(
+            here, here, layout.value_words, values.ctypes.data, values.shape[1], values.shape[0]
+        )
         sums[1], sums[2] = y, yy
         if values.shape[0] == 3:
             sums[0] = mass
@@ -555,17 +586,20 @@ def _sums_of_lists(starts: NDArray[np.int64], lists: NDArray[np.int32], layout: 
 
 
 @kernel
-def sums_at_common_bits(a: Words, b: Words, values: NDArray[np.float64], words: int) -> tuple[float, float, float]:
-    """Sums of each row of `values` at the bits that both bitmaps hold, in rising place."""
+def sums_at_common_bits(a: int, b: int, words: int, values: int, room: int, kinds: int) -> tuple[float, float, float]:
+    """Sums of y, y squared and (of three kinds) the weight at the bits that two bitmaps hold, in rising place.
+
+    `a`, `b` and `values` are addresses; the values of the next kind lie `room` numbers on.
+    """
+    left, right, numbers = words_at(a), words_at(b), floats_at(values)
     y = yy = mass = 0.0
-    weighted = values.shape[0] == 3
     for w in range(words):
-        word = a[w] & b[w]
+        word = left[w] & right[w]
         while word != np.uint64(0):
             at = w * WORD + int(zeros_below(word))
-            y += values[0, at]
-            yy += values[1, at]
-            if weighted:
-                mass += values[2, at]
+            y += numbers[at]
+            yy += numbers[room + at]
+            if kinds == 3:
+                mass += numbers[2 * room + at]
             word &= word - np.uint64(1)
     return y, yy, mass

@@ -11,8 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchworth.kernels import kernel
-from touchworth.synergy.bitmaps import WORD, Layout, Words, compress_words, sums_at_common_bits
-from touchworth.synergy.instructions import VECTOR_WORDS, block_counts, extract_bits, ones, zeros_below
+from touchworth.synergy.bitmaps import WORD, WORD_BITS, Layout, Words
+from touchworth.synergy.descent import (
+    COLUMNS,
+    NUMBER,
+    VALUE_WORDS,
+    WORDS,
+    Buffers,
+    Nodes,
+    columns_of,
+    common_sums,
+    count_pairs,
+    descend,
+    empty_buffers,
+    entries_of,
+    has_room,
+    hold,
+    next_column,
+    nodes_in,
+    open_node,
+    padded_words,
+    pair_counts,
+    proceed,
+    whole_node,
+    with_room,
+    words_of,
+    words_of_prefix,
+)
+from touchworth.synergy.instructions import floats_at, int16s_at, int32s_at, ints_at, ones, words_at, zeros_below
 
 __all__ = [
     "ITEM",
@@ -29,6 +55,7 @@ __all__ = [
     "Unit",
     "bitmaps_of_lists",
     "common_neighbours",
+    "count_sizes",
     "family_of_masks",
     "lists_of_bitmaps",
     "mine_bitmaps",
@@ -46,11 +73,10 @@ Floats = NDArray[np.float64]
 
 PARENT, ITEM, SIZE, N, S, Q = range(6)
 TABLE_COLUMNS = 6
+LEVEL, LENGTH = range(2)
+MORE_ROWS, MORE_ROOM = 1, 2
 OUT_OF_MEMORY = 2
 """What `stop` holds when the table grows past its limit; 1 says that the caller interrupts."""
-
-TILE_WORDS = 1 << 16
-"""Words of all columns together in a tile of the Gram matrix: half a megabyte stays in the L2 cache."""
 
 
 class Limits(NamedTuple):
@@ -101,106 +127,37 @@ class RowLists(NamedTuple):
     after: Ints
 
 
-class Node(NamedTuple):
-    """A prefix on the way down: its columns, already restricted to its rows, and what is known of them.
+@kernel
+def _append_pairs(
+    table: int, length: int, nodes: Nodes, level: int, first: int, last: int, size: int, limits: Limits, chosen: int
+) -> int:
+    """Write the coalitions prefix + {i, j}, first <= i < last and i < j, that are retained; returns how many.
 
-    Attributes
-    ----------
-    columns
-        uint64 (columns, words).
-    items
-        Player of each column.
-    entries
-        Where the coalition prefix + {player} stands: a table row, or -1 - p for the pair at position p.
-    layout
-        How the columns' places count.
-    counts
-        `pair_counts` of the columns from column `first` on.
-    size
-        Players of the coalitions of `entries`.
+    They go to the row `length` and those after it of the table at an address; `chosen` receives the j of the last i.
     """
-
-    columns: Words
-    items: Ints
-    entries: Ints
-    layout: Layout
-    counts: Ints
-    first: int
-    size: int
-
-
-@kernel
-def pair_counts(columns: Words, first: int, last: int, layout: Layout, stop: Ints) -> Ints:
-    """Gram matrix: n and s of every pair (i, j) with first <= i < last and i < j.
-
-    Returns int64 (2, last - first + 3, columns + 7). Cells below the diagonal and in the margin are no
-    result.
-    """
-    k = columns.shape[0]
-    counts = np.zeros((2, last - first + 3, k + 7), np.int64)
-    block = np.empty((4, 4), np.int64)
-    base, stride, target = columns.ctypes.data, columns.shape[1] * 8, block.ctypes.data
-    tile = max(VECTOR_WORDS, min(4096, TILE_WORDS // max(k, 1) // VECTOR_WORDS * VECTOR_WORDS))
-    for segment in range(layout.n_scale.size):
-        n_scale, s_scale = layout.n_scale[segment], layout.s_scale[segment]
-        segment_end = layout.bounds[segment + 1]
-        for start in range(layout.bounds[segment], segment_end, tile):
-            words = min(tile, segment_end - start)
-            here = base + start * 8
-            for i in range(first, last, 4):
-                if stop[0] != 0:
-                    return counts
-                rows = _four_addresses(here, stride, i, k)
-                for j in range(i + 1, k, 4):
-                    block_counts(rows, _four_addresses(here, stride, j, k), words, target)
-                    _add_block(counts[0], i - first, j, block, n_scale)
-                    if s_scale != 0:
-                        _add_block(counts[1], i - first, j, block, s_scale)
-    return counts
-
-
-@kernel
-def _four_addresses(base: int, stride: int, first: int, count: int) -> tuple[int, int, int, int]:
-    """Addresses of four columns from `first` on; past the end the last one stands in, its counts unread."""
-    last = count - 1
-    return (
-        base + first * stride,
-        base + min(first + 1, last) * stride,
-        base + min(first + 2, last) * stride,
-        base + min(first + 3, last) * stride,
-    )
-
-
-@kernel
-def _add_block(counts: Ints, i: int, j: int, block: Ints, scale: int) -> None:
-    for a in range(4):
-        for b in range(4):
-            counts[i + a, j + b] += scale * block[a, b]
-
-
-@kernel
-def _append_pairs(table: Floats, length: int, node: Node, i: int, limits: Limits, chosen: Ints) -> tuple[Floats, int]:
-    """Append the coalitions prefix + {i, j}, j > i, that are retained; ``chosen`` receives their j."""
-    columns, values = node.columns, node.layout.values
-    table = _room_for(table, length, columns.shape[0])
-    found = 0
-    for j in range(i + 1, columns.shape[0]):
-        n = float(node.counts[0, i - node.first, j])
-        if n * limits.largest_weight < limits.min_count:
-            continue
-        s = q = float(node.counts[1, i - node.first, j])
-        if values.shape[0] > 0:
-            s, q, mass = sums_at_common_bits(columns[i], columns[j], values, node.layout.value_words)
-            if values.shape[0] == 3:
-                n = mass
-                if n < limits.min_count:
-                    continue
-        row = table[length + found]
-        row[PARENT], row[ITEM], row[SIZE] = node.entries[i], node.items[j], node.size + 1
-        row[N], row[S], row[Q] = n, s, q
-        chosen[found] = j
-        found += 1
-    return table, length + found
+    rows, picked, entries = floats_at(table), ints_at(chosen), ints_at(entries_of(nodes, level))
+    columns, row = columns_of(nodes, level), length * TABLE_COLUMNS
+    for i in range(first, last):
+        n_at, s_at = pair_counts(nodes, level, i)
+        ns, ss = ints_at(n_at), ints_at(s_at)
+        entry, found = float(entries[2 * i]), 0
+        for j in range(i + 1, columns):
+            n = float(ns[j])
+            if n * limits.largest_weight < limits.min_count:
+                continue
+            s = q = float(ss[j])
+            if nodes.kinds > 0:
+                s, q, mass = common_sums(nodes, level, i, j)
+                if nodes.kinds == 3:
+                    n = mass
+                    if n < limits.min_count:
+                        continue
+            rows[row + PARENT], rows[row + ITEM], rows[row + SIZE] = entry, float(entries[2 * j + 1]), float(size)
+            rows[row + N], rows[row + S], rows[row + Q] = n, s, q
+            row += TABLE_COLUMNS
+            picked[found] = j
+            found += 1
+    return row // TABLE_COLUMNS - length
 
 
 @kernel
@@ -211,9 +168,8 @@ def _new_table(rows: int) -> tuple[Floats, int]:
 
 
 @kernel
-def _room_for(table: Floats, length: int, more: int) -> Floats:
-    if length + more <= table.shape[0]:
-        return table
+def _larger(table: Floats, length: int, more: int) -> Floats:
+    """The table with room for `more` rows."""
     larger = np.empty((max(2 * table.shape[0], length + more), table.shape[1]), np.float64)
     # Element by element: an assignment of slices makes Numba compile its error texts for two seconds.
     for row in range(length):
@@ -223,173 +179,114 @@ def _room_for(table: Floats, length: int, more: int) -> Floats:
 
 
 @kernel
-def projected_bounds(row: Words, bounds: Ints) -> Ints:
-    """Segment bounds after only the rows set in `row` are kept."""
-    projected = np.zeros(bounds.size, np.int64)
-    for segment in range(bounds.size - 1):
-        total = 0
-        for word in row[bounds[segment] : bounds[segment + 1]]:
-            total += int(ones(word))
-        projected[segment + 1] = projected[segment] + _padded_words(total)
-    return projected
-
-
-@kernel
-def _padded_words(rows: int) -> int:
-    return (rows + WORD * VECTOR_WORDS - 1) // (WORD * VECTOR_WORDS) * VECTOR_WORDS
-
-
-@kernel
-def compress_columns(columns: Words, i: int, chosen: Ints, bounds: Ints, projected: Ints) -> Words:
-    """Columns `chosen` restricted to the rows of column i and closed up (see `compress_words`).
-
-    Four columns share each mask word, its popcount and the branch on a full word.
-    """
-    out = np.zeros((chosen.size, projected[-1]), np.uint64)
-    full, one = np.uint64(WORD), np.uint64(1)
-    for segment in range(bounds.size - 1):
-        start, end, target = bounds[segment], bounds[segment + 1], projected[segment]
-        if target == projected[segment + 1]:
-            continue
-        mask = columns[i, start:end]
-        t = 0
-        while t + 4 <= chosen.size:
-            a, b = columns[chosen[t], start:end], columns[chosen[t + 1], start:end]
-            c, d = columns[chosen[t + 2], start:end], columns[chosen[t + 3], start:end]
-            out_a, out_b, out_c, out_d = (
-                out[t, target:],
-                out[t + 1, target:],
-                out[t + 2, target:],
-                out[t + 3, target:],
-            )
-            pending_a = pending_b = pending_c = pending_d = filled = np.uint64(0)
-            place = 0
-            for w in range(mask.size):
-                m = mask[w]
-                taken_a, taken_b = extract_bits(a[w], m), extract_bits(b[w], m)
-                taken_c, taken_d = extract_bits(c[w], m), extract_bits(d[w], m)
-                pending_a |= taken_a << filled
-                pending_b |= taken_b << filled
-                pending_c |= taken_c << filled
-                pending_d |= taken_d << filled
-                after = filled + ones(m)
-                if after >= full:
-                    out_a[place], out_b[place], out_c[place], out_d[place] = (
-                        pending_a,
-                        pending_b,
-                        pending_c,
-                        pending_d,
-                    )
-                    place += 1
-                    after -= full
-                    rest = full - one - filled
-                    pending_a, pending_b = (taken_a >> rest) >> one, (taken_b >> rest) >> one
-                    pending_c, pending_d = (taken_c >> rest) >> one, (taken_d >> rest) >> one
-                filled = after
-            if filled > np.uint64(0):
-                out_a[place], out_b[place], out_c[place], out_d[place] = (
-                    pending_a,
-                    pending_b,
-                    pending_c,
-                    pending_d,
-                )
-            t += 4
-        while t < chosen.size:
-            compress_words(columns[chosen[t], start:end], mask, out[t, target:])
-            t += 1
-    return out
-
-
-@kernel
-def _restrict_columns(columns: Words, i: int, chosen: Ints) -> Words:
-    """Columns `chosen` restricted to the rows of column i, every row left in its place."""
-    out = np.empty((chosen.size, columns.shape[1]), np.uint64)
-    mask = columns[i]
-    for t in range(chosen.size):
-        column, target = columns[chosen[t]], out[t]
-        for w in range(mask.size):
-            target[w] = column[w] & mask[w]
-    return out
-
-
-@kernel
-def project_layout(layout: Layout, row: Words, bounds: Ints) -> Layout:
-    """Layout after only the rows set in `row` are kept and closed up (see `compress_columns`)."""
-    values = layout.values
-    segments = np.searchsorted(layout.bounds, layout.value_words)
-    kept = np.zeros((values.shape[0], bounds[segments] * WORD))
-    for segment in range(segments):
-        place = bounds[segment] * WORD
-        for w in range(layout.bounds[segment], layout.bounds[segment + 1]):
-            word = row[w]
-            while word != np.uint64(0):
-                at = w * WORD + int(zeros_below(word))
-                for c in range(values.shape[0]):
-                    kept[c, place] = values[c, at]
-                place += 1
-                word &= word - np.uint64(1)
-    return Layout(bounds, layout.n_scale, layout.s_scale, kept, int(bounds[segments]))
-
-
-@kernel
-def descend(node: Node, i: int, chosen: Ints, entries: Ints, stop: Ints) -> Node:
-    """The node of prefix + {i} with the columns `chosen`."""
-    bounds = projected_bounds(node.columns[i], node.layout.bounds)
-    if 2 * bounds[-1] < node.columns.shape[1]:
-        columns = compress_columns(node.columns, i, chosen, node.layout.bounds, bounds)
-        layout = project_layout(node.layout, node.columns[i], bounds)
-    else:
-        # Closing up would not halve the words: it costs more than it saves.
-        columns, layout = _restrict_columns(node.columns, i, chosen), node.layout
-    first = int(np.int64(0))
-    counts = pair_counts(columns, first, chosen.size, layout, stop)
-    return Node(columns, node.items[chosen], entries, layout, counts, first, node.size + 1)
-
-
-@kernel
 def _mine_below(
-    table: Floats, length: int, node: Node, first: int, last: int, limits: Limits, stop: Ints
-) -> tuple[Floats, int]:
-    """Append every coalition of 3 and more that extends pair {prefix, i} of a node, first <= i < last.
+    table: Floats, length: int, buffers: Buffers, layout: Layout, limits: Limits, stop: Ints
+) -> tuple[Floats, int, Buffers]:
+    """Append every coalition of 3 and more below the node at level 0, a prefix of one player."""
+    nodes = nodes_in(buffers, layout)
+    state = np.zeros(2, np.int64)
+    state[LEVEL], state[LENGTH] = -1, length
+    places = np.empty(buffers.shape[0, COLUMNS], np.int64)
+    lacking = MORE_ROWS
+    while lacking != 0:
+        lacking = _advance(
+            table.ctypes.data, table.shape[0], nodes, state.ctypes.data, limits, places.ctypes.data, stop.ctypes.data
+        )
+        columns = buffers.shape[state[LEVEL], COLUMNS]
+        if lacking == MORE_ROWS:
+            table = _larger(table, state[LENGTH], columns * columns)
+        elif lacking == MORE_ROOM:
+            words = buffers.shape[state[LEVEL], WORDS]
+            buffers = with_room(buffers, state[LEVEL] + 1, columns, words, columns)
+            nodes = nodes_in(buffers, layout)
+    return table, state[LENGTH], buffers
 
-    The stack holds the prefixes on the way down (see the module on recursion: kernels have none).
+
+@kernel
+def _advance(table: int, room: int, nodes: Nodes, state: int, limits: Limits, chosen: int, stop: int) -> int:
+    """Go on with the descent until all is counted (0) or something lacks that the caller must enlarge.
+
+    The levels are a stack (see `touchworth.kernels` on recursion: there is none). All arguments are numbers: what
+    holds arrays counts references to them, which would cost more than most nodes.
     """
-    levels = min(limits.max_size, node.columns.shape[0] + 1)
-    cursor, end = np.zeros(levels + 1, np.int64), np.zeros(levels + 1, np.int64)
-    cursor[0], end[0] = first, last
-    buffer = np.empty(node.columns.shape[0], np.int64)
-    stack = [node]
-    while len(stack) > 0:
-        level = len(stack) - 1
-        i = cursor[level]
-        if i >= end[level] or stop[0] != 0:
-            stack.pop()
+    now, stopped = ints_at(state), ints_at(stop)
+    level, length = now[LEVEL], now[LENGTH]
+    lacking = 0
+    if level < 0:
+        level = 0
+        count_pairs(nodes, level, stop)
+    while level >= 0 and stopped[0] == 0:
+        i, last = next_column(nodes, level)
+        if i >= last:
+            level -= 1
             continue
-        cursor[level] += 1
+        columns, deepest = columns_of(nodes, level), level + 3 == limits.max_size
+        if not deepest:
+            last = i + 1
+        # Of the deepest level all coalitions are written at once.
+        if length + (last - i) * columns > room:
+            lacking = MORE_ROWS
+            break
+        if not deepest and not has_room(nodes, level + 1, columns, words_of(nodes, level), columns):
+            lacking = MORE_ROOM
+            break
+        count = _append_pairs(table, length, nodes, level, i, last, level + 3, limits, chosen)
+        proceed(nodes, level, last)
         start = length
-        table, length = _append_pairs(table, length, stack[level], i, limits, buffer)
+        length += count
         if length > limits.max_rows:
-            stop[0] = OUT_OF_MEMORY
-        elif stack[level].size + 1 < limits.max_size and length - start > 1:
-            chosen = buffer[: length - start].copy()
-            stack.append(descend(stack[level], i, chosen, np.arange(start, length), stop))
-            cursor[level + 1], end[level + 1] = 0, chosen.size
-    return table, length
+            stopped[0] = OUT_OF_MEMORY
+        elif not deepest and count > 1:
+            words_of_prefix(nodes, level, nodes, level + 1, i)
+            descend(nodes, level, nodes, level + 1, i, chosen, count, 0, count)
+            level += 1
+            _enter_rows(table, start, nodes, level)
+            count_pairs(nodes, level, stop)
+    now[LEVEL], now[LENGTH] = level, length
+    return lacking
+
+
+@kernel
+def _enter_rows(table: int, start: int, nodes: Nodes, level: int) -> None:
+    """Entries of a node whose columns are the coalitions in the table from a row on."""
+    entries, rows = ints_at(entries_of(nodes, level)), floats_at(table)
+    for t in range(columns_of(nodes, level)):
+        entries[2 * t], entries[2 * t + 1] = start + t, int(rows[(start + t) * TABLE_COLUMNS + ITEM])
+
+
+@kernel
+def _enter_pairs(pairs: Pairs, i: int, buffers: Buffers) -> None:
+    """Entries of the node at level 0: the pairs of first player i."""
+    start = pairs.starts[i]
+    for t in range(pairs.starts[i + 1] - start):
+        buffers.entries[2 * t], buffers.entries[2 * t + 1] = -1 - (start + t), pairs.items[start + t]
 
 
 @kernel
 def pairs_of_bitmaps(columns: Words, first: int, last: int, layout: Layout, limits: Limits, stop: Ints) -> Floats:
     """Retained pairs (i, j) with first <= i < last, as table rows; PARENT is i, ITEM is j."""
-    players = np.arange(columns.shape[0])
-    counts = pair_counts(columns, first, last, layout, stop)
-    node = Node(columns, players, players, layout, counts, first, 1)
-    table, length = _new_table(4 * columns.shape[0])
-    chosen = np.empty(columns.shape[0], np.int64)
+    whole, k = whole_node(columns, layout, first, last), columns.shape[0]
+    node, zero = nodes_in(whole, layout), int(np.int64(0))
+    count_pairs(node, zero, stop.ctypes.data)
+    table, length = _new_table(4 * k)
+    places = np.empty(k, np.int64)
     for i in range(first, last):
         if stop[0] != 0:
             break
-        table, length = _append_pairs(table, length, node, i, limits, chosen)
+        if length + k > table.shape[0]:
+            table = _larger(table, length, k)
+        length += _append_pairs(table.ctypes.data, length, node, zero, i, i + 1, 2, limits, places.ctypes.data)
+    hold(whole)
     return table[:length].copy()
+
+
+@kernel
+def _levels(unit: Unit, pairs: Pairs, limits: Limits) -> int:
+    """Levels that the descent below the first players of a unit can take."""
+    most = 0
+    for i in range(unit.first, unit.last):
+        most = max(most, pairs.starts[i + 1] - pairs.starts[i])
+    return int(max(1, min(limits.max_size - 2, most)))
 
 
 @kernel
@@ -398,20 +295,25 @@ def mine_bitmaps(unit: Unit, pairs: Pairs, columns: Words, layout: Layout, limit
 
     PARENT is a row of the table, or -1 - p for the pair at position p.
     """
-    table, length = _new_table(1024)
+    table, length = _new_table(1 << 14)
+    zero = int(np.int64(0))
+    whole, buffers = whole_node(columns, layout, zero, zero), empty_buffers(layout, _levels(unit, pairs, limits))
+    source = nodes_in(whole, layout)
     for i in range(unit.first, unit.last):
-        start, end = pairs.starts[i], pairs.starts[i + 1]
-        if end - start < 2 or stop[0] != 0:
+        start, count = pairs.starts[i], pairs.starts[i + 1] - pairs.starts[i]
+        if count < 2 or stop[0] != 0:
             continue
-        items = pairs.items[start:end]
-        bounds = projected_bounds(columns[i], layout.bounds)
-        below = compress_columns(columns, i, items, layout.bounds, bounds)
-        below_layout = project_layout(layout, columns[i], bounds)
-        first, last = min(unit.child_first, items.size), min(unit.child_last, items.size)
-        counts = pair_counts(below, first, last, below_layout, stop)
-        node = Node(below, items, -1 - np.arange(start, end), below_layout, counts, first, 2)
-        table, length = _mine_below(table, length, node, first, last, limits, stop)
-    return table[:length].copy()
+        first, last = min(unit.child_first, count), min(unit.child_last, count)
+        nodes = nodes_in(buffers, layout)
+        words = words_of_prefix(source, zero, nodes, zero, i)
+        if not has_room(nodes, zero, count, words, last - first):
+            buffers = with_room(buffers, zero, count, words, last - first)
+            nodes = nodes_in(buffers, layout)
+        descend(source, zero, nodes, zero, i, pairs.items.ctypes.data + NUMBER * start, count, first, last)
+        _enter_pairs(pairs, i, buffers)
+        table, length, buffers = _mine_below(table, length, buffers, layout, limits, stop)
+    hold(whole)
+    return table[:length]
 
 
 @kernel
@@ -459,7 +361,8 @@ def pairs_of_rows(rows: RowLists, first: int, last: int, layout: Layout, limits:
                 for j in others:
                     for c in range(values.shape[0]):
                         sums[c, j] += values[c, place]
-        table = _room_for(table, length, k)
+        if length + k > table.shape[0]:
+            table = _larger(table, length, k)
         for j in range(i + 1, k):
             if n[j] == 0:
                 continue
@@ -476,53 +379,67 @@ def pairs_of_rows(rows: RowLists, first: int, last: int, layout: Layout, limits:
 
 @kernel
 def mine_rows(unit: Unit, pairs: Pairs, rows: RowLists, layout: Layout, limits: Limits, stop: Ints) -> Floats:
-    """As `mine_bitmaps`, each first projection gathered from the rows of the prefix instead of compressed."""
-    table, length = _new_table(1024)
+    """As `mine_bitmaps`, each first node gathered from the rows of the prefix instead of closed up."""
+    table, length = _new_table(1 << 14)
+    zero = int(np.int64(0))
     column_of = np.full(rows.starts.size - 1, -1, np.int64)
+    buffers = empty_buffers(layout, _levels(unit, pairs, limits))
     for i in range(unit.first, unit.last):
-        start, end = pairs.starts[i], pairs.starts[i + 1]
-        if end - start < 2 or stop[0] != 0:
+        items = pairs.items[pairs.starts[i] : pairs.starts[i + 1]]
+        if items.size < 2 or stop[0] != 0:
             continue
-        items = pairs.items[start:end]
         for column in range(items.size):
             column_of[items[column]] = column
-        below, below_layout = _gather_rows(rows, i, column_of, items.size, layout)
+        first, last = min(unit.child_first, items.size), min(unit.child_last, items.size)
+        ends = _segment_ends(rows, i, layout, buffers)
+        words = int(buffers.bounds[0, -1])
+        nodes = nodes_in(buffers, layout)
+        if not has_room(nodes, zero, items.size, words, last - first):
+            buffers = with_room(buffers, zero, items.size, words, last - first)
+            nodes = nodes_in(buffers, layout)
+        open_node(nodes, zero, items.size, first, last)
+        _gather_rows(rows, i, column_of, layout, ends, buffers)
         for item in items:
             column_of[item] = -1
-        first, last = min(unit.child_first, items.size), min(unit.child_last, items.size)
-        counts = pair_counts(below, first, last, below_layout, stop)
-        node = Node(below, items, -1 - np.arange(start, end), below_layout, counts, first, 2)
-        table, length = _mine_below(table, length, node, first, last, limits, stop)
+        _enter_pairs(pairs, i, buffers)
+        table, length, buffers = _mine_below(table, length, buffers, layout, limits, stop)
     return table[:length].copy()
 
 
 @kernel
-def _gather_rows(rows: RowLists, i: int, column_of: Ints, columns: int, layout: Layout) -> tuple[Words, Layout]:
-    """Bitmaps of the players with a column, over the rows of player i only, and their layout."""
-    values = layout.values
+def _segment_ends(rows: RowLists, i: int, layout: Layout, buffers: Buffers) -> Ints:
+    """Where each segment's rows begin in the list of player i; sets the bounds of the node at level 0."""
+    ends = np.searchsorted(rows.places[rows.starts[i] : rows.starts[i + 1]], layout.bounds * WORD)
+    buffers.shape[0, VALUE_WORDS] = 0
+    for segment in range(layout.bounds.size - 1):
+        kept = ends[segment + 1] - ends[segment]
+        buffers.bounds[0, segment + 1] = buffers.bounds[0, segment] + padded_words(kept)
+        if layout.bounds[segment + 1] <= layout.value_words:
+            buffers.shape[0, VALUE_WORDS] = buffers.bounds[0, segment + 1]
+    return ends
+
+
+@kernel
+def _gather_rows(rows: RowLists, i: int, column_of: Ints, layout: Layout, ends: Ints, buffers: Buffers) -> None:
+    """Fill the node at level 0: bitmaps of the players with a column, over the rows of player i only."""
+    values, words = layout.values, buffers.shape[0, WORDS]
     own = rows.places[rows.starts[i] : rows.starts[i + 1]]
     after = rows.after[rows.starts[i] : rows.starts[i + 1]]
-    segment_ends = np.searchsorted(own, layout.bounds * WORD)
-    bounds = np.zeros(layout.bounds.size, np.int64)
-    for segment in range(bounds.size - 1):
-        kept = segment_ends[segment + 1] - segment_ends[segment]
-        bounds[segment + 1] = bounds[segment] + _padded_words(kept)
-    value_words = int(bounds[np.searchsorted(layout.bounds, layout.value_words)])
-    bitmaps = np.zeros((columns, bounds[-1]), np.uint64)
-    gathered = np.zeros((values.shape[0], value_words * WORD))
-    for segment in range(bounds.size - 1):
-        place = bounds[segment] * WORD
-        for entry in range(segment_ends[segment], segment_ends[segment + 1]):
-            bit = np.uint64(1) << np.uint64(place % WORD)
+    bitmaps = words_at(buffers.words.ctypes.data)
+    for w in range(buffers.shape[0, COLUMNS] * words):
+        bitmaps[w] = np.uint64(0)
+    for segment in range(layout.bounds.size - 1):
+        place = buffers.bounds[0, segment] * WORD
+        for entry in range(ends[segment], ends[segment + 1]):
+            word, bit = place >> WORD_BITS, np.uint64(1) << np.uint64(place & (WORD - 1))
             for at in range(after[entry], rows.row_starts[own[entry] + 1]):
                 column = column_of[rows.row_items[at]]
                 if column >= 0:
-                    bitmaps[column, place // WORD] |= bit
-            if place < value_words * WORD:
+                    bitmaps[column * words + word] |= bit
+            if own[entry] < layout.value_words * WORD:
                 for c in range(values.shape[0]):
-                    gathered[c, place] = values[c, own[entry]]
+                    buffers.values[c, place] = values[c, own[entry]]
             place += 1
-    return bitmaps, Layout(bounds, layout.n_scale, layout.s_scale, gathered, value_words)
 
 
 @kernel
@@ -550,9 +467,11 @@ def bitmaps_of_lists(list_starts: Ints, lists: Places, players: Ints, words: int
     """Bitmaps of `players`, in that order."""
     bitmaps = np.zeros((players.size, words), np.uint64)
     for t in range(players.size):
-        for entry in range(list_starts[players[t]], list_starts[players[t] + 1]):
+        start, end = list_starts[players[t]], list_starts[players[t] + 1]
+        bitmap = words_at(bitmaps.ctypes.data + NUMBER * words * t)
+        for entry in range(start, end):
             place = lists[entry]
-            bitmaps[t, place // WORD] |= np.uint64(1) << np.uint64(place % WORD)
+            bitmap[place >> WORD_BITS] |= np.uint64(1) << np.uint64(place & (WORD - 1))
     return bitmaps
 
 
@@ -615,12 +534,13 @@ def sums_by_mask(columns: Words, layout: Layout) -> Floats:
 @kernel
 def family_of_masks(sums: Floats, players: int, limits: Limits) -> Floats:
     """Retained sets of `sums_by_mask` in size-major trie order, as table rows (PARENT -1 for singles)."""
-    table, length = _new_table(1024)
+    table, length = _new_table(1 << 14)
     masks = np.zeros(1 << players, np.int64)
     mask, last, size = 0, -1, 0
     parent = -1
     while parent < length:
-        table = _room_for(table, length, players)
+        if length + players > table.shape[0]:
+            table = _larger(table, length, players)
         if size < limits.max_size:
             for t in range(last + 1, players):
                 extended = mask | 1 << t
@@ -636,34 +556,48 @@ def family_of_masks(sums: Floats, players: int, limits: Limits) -> Floats:
 
 
 @kernel
+def count_sizes(table: Floats, by_size: Ints) -> None:
+    """Add to each size how many rows of the table have it."""
+    for t in range(table.shape[0]):
+        by_size[int(table[t, SIZE])] += 1
+
+
+@kernel
 def place_coalitions(
     table: Floats,
     following: Ints,
     links: NDArray[np.int32],
     size: NDArray[np.int16],
     sums: Floats,
+    players: NDArray[np.int32],
     first_pair: int,
     is_family: bool,
 ) -> None:
     """Write the rows of a table at the next free position of their size (``following``), links included.
 
-    ``links`` has the rows parent, item, first child, number of children; ``sums`` n, s, q. PARENT is a
+    ``links`` has the rows parent, item, first child, number of children; ``sums`` n, s, q; ``players`` the player
+    of each rank. PARENT is a
     position in the whole result for singles, pairs and a family of masks, else as in `mine_bitmaps`.
     """
-    parent, item, child_start, child_count = links[0], links[1], links[2], links[3]
-    position = np.empty(table.shape[0], np.int64)
+    family = links.shape[1]
+    parent, sizes, player = int32s_at(links.ctypes.data), int16s_at(size.ctypes.data), int32s_at(players.ctypes.data)
+    n = floats_at(sums.ctypes.data)
+    rows, next_of = floats_at(table.ctypes.data), ints_at(following.ctypes.data)
+    positions = np.empty(table.shape[0], np.int64)
+    position = ints_at(positions.ctypes.data)
     for t in range(table.shape[0]):
-        row = table[t]
-        players = int(row[SIZE])
-        at = following[players]
-        following[players] += 1
+        row = t * TABLE_COLUMNS
+        own_size = int(rows[row + SIZE])
+        at = next_of[own_size]
+        next_of[own_size] = at + 1
         position[t] = at
-        up = int(row[PARENT])
-        if players > 2 and not is_family:
+        up = int(rows[row + PARENT])
+        if own_size > 2 and not is_family:
             up = first_pair - 1 - up if up < 0 else position[up]
-        parent[at], item[at], size[at] = up, int(row[ITEM]), players
-        sums[0, at], sums[1, at], sums[2, at] = row[N], row[S], row[Q]
+        parent[at], parent[family + at], sizes[at] = up, player[int(rows[row + ITEM])], own_size
+        n[at], n[family + at], n[2 * family + at] = rows[row + N], rows[row + S], rows[row + Q]
         if up >= 0:
-            if child_count[up] == 0:
-                child_start[up] = at
-            child_count[up] += 1
+            if parent[3 * family + up] == 0:
+                parent[2 * family + up] = at
+            parent[3 * family + up] += 1
+    positions[:1] = 0

@@ -14,16 +14,28 @@ from numpy.typing import NDArray
 from touchworth.errors import RequestError
 from touchworth.games.game import Game
 from touchworth.kernels import kernel
-from touchworth.synergy.bitmaps import Layout, PackedSessions, Words, sums_at_bits, sums_at_common_bits
-from touchworth.synergy.counting import (
-    Node,
-    bitmaps_of_lists,
-    compress_columns,
+from touchworth.synergy.bitmaps import Layout, PackedSessions, Words
+from touchworth.synergy.counting import bitmaps_of_lists
+from touchworth.synergy.descent import (
+    NUMBER,
+    Buffers,
+    Nodes,
+    column_sums,
+    columns_of,
+    common_sums,
+    count_pairs,
     descend,
+    empty_buffers,
+    entries_of,
+    has_room,
+    hold,
+    nodes_in,
     pair_counts,
-    project_layout,
-    projected_bounds,
+    whole_node,
+    with_room,
+    words_of_prefix,
 )
+from touchworth.synergy.instructions import ints_at
 from touchworth.synergy.threads import Stop, threaded
 
 __all__ = ["Trie", "count_family", "trie_of"]
@@ -111,69 +123,92 @@ def _count_below(
     trie: Trie, columns: Words, layout: Layout, first: int, last: int, sums: NDArray[np.float64], stop: Ints
 ) -> None:
     """Count every coalition of 2 and more whose first player is in [first, last)."""
+    most = 1
+    for i in range(first, last):
+        most = max(most, trie.child_count[i])
+    zero = int(np.int64(0))
+    whole = whole_node(columns, layout, zero, zero)
+    buffers = empty_buffers(layout, int(max(1, min(trie.largest, most))))
+    source = nodes_in(whole, layout)
     for i in range(first, last):
         start, count = trie.child_start[i], trie.child_count[i]
         if count == 0 or stop[0] != 0:
             continue
-        items = trie.rank[start : start + count]
-        bounds = projected_bounds(columns[i], layout.bounds)
-        below = compress_columns(columns, i, items, layout.bounds, bounds)
-        below_layout = project_layout(layout, columns[i], bounds)
+        nodes = nodes_in(buffers, layout)
+        words = words_of_prefix(source, zero, nodes, zero, i)
+        if not has_room(nodes, zero, count, words, count):
+            buffers = with_room(buffers, zero, count, words, count)
+            nodes = nodes_in(buffers, layout)
+        descend(source, zero, nodes, zero, i, trie.rank.ctypes.data + NUMBER * start, count, zero, count)
         deeper = False
         for t in range(count):
-            counted = sums_at_bits(below[t], below_layout)
-            sums[0, start + t], sums[1, start + t], sums[2, start + t] = counted[0], counted[1], counted[2]
+            sums[0, start + t], sums[1, start + t], sums[2, start + t] = column_sums(nodes, zero, t)
             deeper |= trie.child_count[start + t] > 0
         if deeper:
-            zero = int(np.int64(0))
-            counts = pair_counts(below, zero, count, below_layout, stop)
-            node = Node(below, items, np.arange(start, start + count), below_layout, counts, zero, 2)
-            _count_node(trie, node, sums, stop)
+            _enter(trie.rank.ctypes.data, start, nodes, zero)
+            buffers = _count_node(trie, buffers, layout, sums, stop)
+    hold(whole)
 
 
 @kernel
-def _count_node(trie: Trie, node: Node, sums: NDArray[np.float64], stop: Ints) -> None:
-    """Count the family below a prefix; the stack holds the prefixes on the way down."""
-    cursor = np.zeros(trie.largest + 2, np.int64)
-    buffer = np.empty(node.columns.shape[0], np.int64)
-    stack = [node]
-    while len(stack) > 0:
-        level = len(stack) - 1
+def _enter(rank: int, start: int, nodes: Nodes, level: int) -> None:
+    """Entries of a node whose columns are the coalitions from `start` on; `rank` is the address of `Trie.rank`."""
+    entries, ranks = ints_at(entries_of(nodes, level)), ints_at(rank)
+    for t in range(columns_of(nodes, level)):
+        entries[2 * t], entries[2 * t + 1] = start + t, ranks[start + t]
+
+
+@kernel
+def _count_node(trie: Trie, buffers: Buffers, layout: Layout, sums: NDArray[np.float64], stop: Ints) -> Buffers:
+    """Count the family below the node at level 0; the levels are a stack."""
+    nodes = nodes_in(buffers, layout)
+    cursor = np.zeros(buffers.bounds.shape[0], np.int64)
+    level = int(np.int64(0))
+    places = np.empty(columns_of(nodes, level), np.int64)
+    chosen, rank = places.ctypes.data, trie.rank.ctypes.data
+    count_pairs(nodes, level, stop.ctypes.data)
+    while level >= 0:
         i = cursor[level]
-        if i >= stack[level].items.size or stop[0] != 0:
-            stack.pop()
+        if i >= columns_of(nodes, level) or stop[0] != 0:
+            level -= 1
             continue
         cursor[level] += 1
-        entry = stack[level].entries[i]
+        entry = ints_at(entries_of(nodes, level))[2 * i]
         start, count = trie.child_start[entry], trie.child_count[entry]
-        if count == 0:
-            continue
-        deeper = _fill_pairs(trie, stack[level], i, start, count, buffer, sums)
-        if deeper:
-            chosen = buffer[:count].copy()
-            stack.append(descend(stack[level], i, chosen, np.arange(start, start + count), stop))
-            cursor[level + 1] = 0
+        if count > 0 and _fill_pairs(trie, nodes, level, i, start, count, places, sums):
+            words = words_of_prefix(nodes, level, nodes, level + 1, i)
+            if not has_room(nodes, level + 1, count, words, count):
+                buffers = with_room(buffers, level + 1, count, words, count)
+                nodes = nodes_in(buffers, layout)
+            descend(nodes, level, nodes, level + 1, i, chosen, count, 0, count)
+            level += 1
+            _enter(rank, start, nodes, level)
+            count_pairs(nodes, level, stop.ctypes.data)
+            cursor[level] = 0
+    return buffers
 
 
 @kernel
 def _fill_pairs(
-    trie: Trie, node: Node, i: int, start: int, count: int, chosen: Ints, sums: NDArray[np.float64]
+    trie: Trie, nodes: Nodes, level: int, i: int, start: int, count: int, chosen: Ints, sums: NDArray[np.float64]
 ) -> bool:
     """Counts of the children start.. of the node's i-th coalition; whether any of them has children."""
-    values = node.layout.values
+    entries = ints_at(entries_of(nodes, level))
+    n_at, s_at = pair_counts(nodes, level, i)
+    ns, ss = ints_at(n_at), ints_at(s_at)
     deeper = False
     j = i
     for t in range(count):
         j += 1
         # A child's last member is a later sibling of its parent: the family is downward closed.
-        while node.items[j] != trie.rank[start + t]:
+        while entries[2 * j + 1] != trie.rank[start + t]:
             j += 1
         chosen[t] = j
-        n = float(node.counts[0, i, j])
-        s = q = float(node.counts[1, i, j])
-        if values.shape[0] > 0:
-            s, q, mass = sums_at_common_bits(node.columns[i], node.columns[j], values, node.layout.value_words)
-            if values.shape[0] == 3:
+        n = float(ns[j])
+        s = q = float(ss[j])
+        if nodes.kinds > 0:
+            s, q, mass = common_sums(nodes, level, i, j)
+            if nodes.kinds == 3:
                 n = mass
         sums[0, start + t], sums[1, start + t], sums[2, start + t] = n, s, q
         deeper |= trie.child_count[start + t] > 0

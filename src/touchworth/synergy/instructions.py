@@ -6,7 +6,7 @@ everywhere else a portable function of the same result takes its place.
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, MutableSequence
 from typing import Any, cast
 
 import numpy as np
@@ -18,10 +18,16 @@ from numba.extending import intrinsic, register_jitable
 __all__ = [
     "HAS_EXTRACT",
     "VECTOR_WORDS",
-    "block_counts",
+    "add_block_counts",
     "extract_bits",
     "extract_bits_portable",
+    "floats_at",
+    "int16s_at",
+    "int32s_at",
+    "ints_at",
     "ones",
+    "words_at",
+    "write_block_counts",
     "zeros_below",
 ]
 
@@ -49,7 +55,7 @@ HAS_EXTRACT = (
 # 16 running counts fill half the registers of AVX-512; with 16 registers only 8 fit beside the operands.
 _LANES, _ROWS_AT_ONCE = (8, 4) if "avx512f" in _FEATURES else (4, 2)
 
-_I64 = ir.IntType(64)
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
 def _declared(module: Any, signature: Any, name: str) -> Any:
@@ -88,6 +94,19 @@ def _extract_bits_x86(typing_context: Any, word: Any, mask: Any) -> Any:
     return types.uint64(types.uint64, types.uint64), generate
 
 
+def _pointer(pointee: Any, pointee_ir: Any) -> Any:
+    """A conversion of an address to numbers indexed without a check."""
+
+    @intrinsic
+    def pointer(typing_context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], pointee_ir.as_pointer())
+
+        return cast(Any, types).CPointer(pointee)(types.int64), generate
+
+    return pointer
+
+
 @register_jitable
 def extract_bits_portable(word: np.uint64, mask: np.uint64) -> np.uint64:
     """PEXT in six steps: step i moves by 2^i every bit whose distance to its place has bit i set.
@@ -115,6 +134,12 @@ def extract_bits_portable(word: np.uint64, mask: np.uint64) -> np.uint64:
 
 # What mypy sees: Numba publishes no types of an intrinsic's call.
 ones: Callable[[np.uint64], np.uint64] = cast(Any, _ones)
+# Numbers from an address on. Taking a slice of an array counts references, which costs more than a small node.
+words_at: Callable[[int], MutableSequence[np.uint64]] = _pointer(types.uint64, _I64)
+ints_at: Callable[[int], MutableSequence[int]] = _pointer(types.int64, _I64)
+int32s_at: Callable[[int], MutableSequence[int]] = _pointer(types.int32, _I32)
+int16s_at: Callable[[int], MutableSequence[int]] = _pointer(types.int16, ir.IntType(16))
+floats_at: Callable[[int], MutableSequence[float]] = _pointer(types.float64, ir.DoubleType())
 zeros_below: Callable[[np.uint64], np.uint64] = cast(Any, _zeros_below)
 extract_bits: Callable[[np.uint64, np.uint64], np.uint64] = cast(
     Any, _extract_bits_x86 if HAS_EXTRACT else extract_bits_portable
@@ -122,11 +147,22 @@ extract_bits: Callable[[np.uint64, np.uint64], np.uint64] = cast(
 
 
 @intrinsic
-def _block_counts(typing_context: Any, rows: Any, columns: Any, words: Any, counts: Any) -> Any:
-    """Set bits common to each of four bitmaps and each of four others: 16 counts, no store before the end.
+def _add_block_counts(
+    typing_context: Any,
+    rows: Any,
+    columns: Any,
+    words: Any,
+    n: Any,
+    s: Any,
+    stride: Any,
+    n_scale: Any,
+    s_scale: Any,
+    half: Any,
+) -> Any:
+    """Set bits common to each of four bitmaps and each of four others, added to a matrix of n and one of s.
 
     Four by four because every word loaded is then used four times: the loads, not the counting, are what
-    limits a single pair.
+    limits a single pair. The 16 counts stay in registers until they are added.
 
     Parameters
     ----------
@@ -134,30 +170,121 @@ def _block_counts(typing_context: Any, rows: Any, columns: Any, words: Any, coun
         Four addresses each, of uint64 bitmaps.
     words
         Number of words to read of each, a positive multiple of `VECTOR_WORDS`.
-    counts
-        Address of int64 (4, 4), overwritten.
+    n, s
+        Addresses of the first of four rows of int64 each, to which the scaled counts are added.
+    stride
+        Bytes from one of these rows to the next.
+    n_scale, s_scale
+        What one common bit adds.
+    half
+        Whether the first two rows are enough; the others are then left alone.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows_ir, columns_ir, words_ir, counts_ir = arguments
+        rows_ir, columns_ir, words_ir, n_ir, s_ir, stride_ir, n_scale_ir, s_scale_ir, half_ir = arguments
         row = [builder.extract_value(rows_ir, i) for i in range(4)]
         column = [builder.extract_value(columns_ir, i) for i in range(4)]
-        target = builder.inttoptr(counts_ir, _I64.as_pointer())
-        for first in range(0, 4, _ROWS_AT_ONCE):
-            group = range(first, first + _ROWS_AT_ONCE)
-            sums = _vector_loop(builder, [row[i] for i in group], column, words_ir)
-            for place, total in enumerate(sums, 4 * first):
-                builder.store(total, builder.gep(target, [_I64(place)]))
+
+        def add(first: int, last: int) -> None:
+            none = _no_counts((last - first) * 4)
+            sums = _vector_loop(builder, row[first:last], column, _I64(0), words_ir, none)
+            for at in range(first, last):
+                counts = _four_totals(builder, sums[4 * (at - first) : 4 * (at - first) + 4])
+                for address, scale in ((n_ir, n_scale_ir), (s_ir, s_scale_ir)):
+                    place = _row_at(builder, address, at, stride_ir)
+                    scaled = builder.mul(counts, _four_times(builder, scale))
+                    builder.store(builder.add(builder.load(place, align=8), scaled), place, align=8)
+
+        _in_halves(builder, half_ir, add)
         return context.get_dummy_value()
 
-    return types.void(rows, columns, words, counts), generate
+    return types.void(rows, columns, words, n, s, stride, n_scale, s_scale, half), generate
 
 
-def _vector_loop(builder: Any, row: list[Any], column: list[Any], words: Any) -> list[Any]:
-    """Emit the loop over the words with one vector of running counts for each (row, column)."""
+@intrinsic
+def _write_block_counts(
+    typing_context: Any, rows: Any, columns: Any, s_words: Any, words: Any, n: Any, s: Any, stride: Any, half: Any
+) -> Any:
+    """As `add_block_counts` for a binary y at once: n counts the bits in all words, s those in the first `s_words`.
+
+    The cells are overwritten. Both numbers of words are positive multiples of `VECTOR_WORDS`; `words` is the larger
+    and below 2^25, so that a count takes less than half a lane. The other half keeps s, and one sum over the lanes
+    gives both: for short bitmaps these sums take as long as the counting.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows_ir, columns_ir, s_words_ir, words_ir, n_ir, s_ir, stride_ir, half_ir = arguments
+        row = [builder.extract_value(rows_ir, i) for i in range(4)]
+        column = [builder.extract_value(columns_ir, i) for i in range(4)]
+
+        def write(first: int, last: int) -> None:
+            none = _no_counts((last - first) * 4)
+            of_y = _vector_loop(builder, row[first:last], column, _I64(0), s_words_ir, none)
+            high = ir.Constant(of_y[0].type, [32] * _LANES)
+            twice = [builder.or_(counts, builder.shl(counts, high)) for counts in of_y]
+            sums = _vector_loop(builder, row[first:last], column, s_words_ir, words_ir, twice)
+            for at in range(first, last):
+                counts = _four_totals(builder, sums[4 * (at - first) : 4 * (at - first) + 4])
+                low = builder.and_(counts, ir.Constant(counts.type, [2**32 - 1] * 4))
+                builder.store(low, _row_at(builder, n_ir, at, stride_ir), align=8)
+                shifted = builder.lshr(counts, ir.Constant(counts.type, [32] * 4))
+                builder.store(shifted, _row_at(builder, s_ir, at, stride_ir), align=8)
+
+        _in_halves(builder, half_ir, write)
+        return context.get_dummy_value()
+
+    return types.void(rows, columns, s_words, words, n, s, stride, half), generate
+
+
+def _in_halves(builder: Any, half: Any, emit: Callable[[int, int], None]) -> None:
+    """Emit the code for the first two rows of a block where `half` is set, else for all four."""
+    if _ROWS_AT_ONCE == 2:
+        emit(0, 2)
+        with builder.if_then(builder.not_(half)):
+            emit(2, 4)
+    else:
+        with builder.if_else(half) as (two, four):
+            with two:
+                emit(0, 2)
+            with four:
+                emit(0, 4)
+
+
+def _no_counts(cells: int) -> list[Any]:
+    return [ir.Constant(ir.VectorType(_I64, _LANES), [0] * _LANES)] * cells
+
+
+def _row_at(builder: Any, address: Any, row: int, stride: Any) -> Any:
+    """Pointer to four counts in a row of a matrix."""
+    place = builder.add(address, builder.mul(_I64(row), stride))
+    return builder.inttoptr(place, ir.VectorType(_I64, 4).as_pointer())
+
+
+def _four_times(builder: Any, value: Any) -> Any:
+    """A vector of four lanes that all hold the value."""
+    one = builder.insert_element(ir.Constant(ir.VectorType(_I64, 4), ir.Undefined), value, _I32(0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, 4), [0] * 4))
+
+
+def _four_totals(builder: Any, vectors: list[Any]) -> Any:
+    """Totals of the lanes of each of four vectors, as one vector: lanes are swapped and added pair by pair."""
+
+    def added(a: Any, b: Any, even: list[int], odd: list[int]) -> Any:
+        picked = [
+            builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_I32, len(lanes)), lanes)) for lanes in (even, odd)
+        ]
+        return builder.add(*picked)
+
+    if _LANES == 8:
+        vectors = [added(vector, vector, [0, 1, 2, 3], [4, 5, 6, 7]) for vector in vectors]
+    left, right = (added(vectors[i], vectors[i + 1], [0, 4, 2, 6], [1, 5, 3, 7]) for i in (0, 2))
+    return added(left, right, [0, 1, 4, 5], [2, 3, 6, 7])
+
+
+def _vector_loop(builder: Any, row: list[Any], column: list[Any], first: Any, end: Any, counts: list[Any]) -> list[Any]:
+    """Emit the loop over the words [first, end) that adds to one vector of counts for each (row, column)."""
     vector = ir.VectorType(_I64, _LANES)
     population = _declared(builder.module, ir.FunctionType(vector, [vector]), f"llvm.ctpop.v{_LANES}i64")
-    total = _declared(builder.module, ir.FunctionType(_I64, [vector]), f"llvm.vector.reduce.add.v{_LANES}i64")
     row = [builder.inttoptr(address, _I64.as_pointer()) for address in row]
     column = [builder.inttoptr(address, _I64.as_pointer()) for address in column]
     before, loop, after = (
@@ -169,7 +296,7 @@ def _vector_loop(builder: Any, row: list[Any], column: list[Any], words: Any) ->
 
     builder.position_at_end(loop)
     word = builder.phi(_I64)
-    word.add_incoming(_I64(0), before)
+    word.add_incoming(first, before)
     running = [builder.phi(vector) for _ in range(len(row) * len(column))]
 
     def load(pointer: Any) -> Any:
@@ -181,13 +308,15 @@ def _vector_loop(builder: Any, row: list[Any], column: list[Any], words: Any) ->
     counted = [builder.add(old, builder.call(population, [c])) for old, c in zip(running, common, strict=True)]
     following = builder.add(word, _I64(_LANES))
     word.add_incoming(following, loop)
-    for old, new in zip(running, counted, strict=True):
-        old.add_incoming(ir.Constant(vector, [0] * _LANES), before)
+    for old, given, new in zip(running, counts, counted, strict=True):
+        old.add_incoming(given, before)
         old.add_incoming(new, loop)
-    builder.cbranch(builder.icmp_signed("<", following, words), loop, after)
+    builder.cbranch(builder.icmp_signed("<", following, end), loop, after)
 
     builder.position_at_end(after)
-    return [builder.call(total, [counts]) for counts in counted]
+    return counted
 
 
-block_counts: Callable[[tuple[int, ...], tuple[int, ...], int, int], None] = cast(Any, _block_counts)
+Four = tuple[int, int, int, int]
+add_block_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = cast(Any, _add_block_counts)
+write_block_counts: Callable[[Four, Four, int, int, int, int, int, bool], None] = cast(Any, _write_block_counts)

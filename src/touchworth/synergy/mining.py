@@ -35,6 +35,9 @@ BYTES_A_COALITION = 120
 UNIT_WORDS = 2_000_000_000
 """Words to AND in one unit of work, about 0.2 s: threads share the load and progress moves."""
 
+QUICK_WORDS = 1 << 26
+"""Words to AND (a few milliseconds) up to which work is done at once: to hand it to threads would take longer."""
+
 WEIGHT_ROUNDING = 1e-9
 """Relative slack of a support that is a sum of fractional weights, so that 10 * 0.1 still passes 1."""
 
@@ -241,7 +244,8 @@ class _Work:
     """State before the descent.
 
     ``order`` holds the retained players by rank; ``first`` the tables of singles and pairs, or of the whole
-    family where the transform counted it; ``source`` is None where nothing is left to descend into.
+    family where the transform counted it; ``source`` is None where nothing is left to descend into. ``words``
+    are those to AND for the triples below each first player.
     """
 
     sessions: PackedSessions
@@ -250,6 +254,7 @@ class _Work:
     limits: Limits
     source: _Source | None
     pairs: Pairs
+    words: NDArray[np.int64]
     first: tuple[Table, ...]
     prediction: Prediction
     memory_limit: int
@@ -276,16 +281,16 @@ def _prepare(
     _check_base_memory(sessions, order.size, base, limit)
     max_rows = max(1, (limit - base) // BYTES_A_COALITION)
     limits = Limits(passing, sessions.largest_weight, min(max_size, order.size), max_rows)
-    none = Pairs(np.zeros(order.size + 1, np.int64), np.empty(0, np.int64))
+    none, no_words = Pairs(np.zeros(order.size + 1, np.int64), np.empty(0, np.int64)), np.zeros(order.size, np.int64)
     if chosen == "transform":
         sums = counting.sums_by_mask(_bitmaps_of(sessions, order), sessions.layout)
         family = counting.family_of_masks(sums, order.size, limits)
         prediction = _predict_family(family, order.size, base)
-        return _Work(sessions, max_size, order, limits, None, none, (family,), prediction, limit)
+        return _Work(sessions, max_size, order, limits, None, none, no_words, (family,), prediction, limit)
     singles = _singles(sessions, order)
     if limits.max_size < 2:
         prediction = _predict_pairs(chosen, pairs=none, triples=0, players=order.size, words=0, base=base)
-        return _Work(sessions, max_size, order, limits, None, none, (singles,), prediction, limit)
+        return _Work(sessions, max_size, order, limits, None, none, no_words, (singles,), prediction, limit)
     source = _source(sessions, order, chosen)
     stop = np.zeros(1, np.int64)
     table = _count_pairs(source, order.size, limits, threads, stop)
@@ -293,11 +298,12 @@ def _prepare(
     pairs = Pairs(starts, table[:, counting.ITEM].astype(np.int64))
     deeper = limits.max_size > 2
     triples = counting.common_neighbours(pairs, stop) if deeper else 0
-    words = int(_prefix_work(pairs, source, singles).sum()) if deeper else 0
-    prediction = _predict_pairs(chosen, pairs=pairs, triples=triples, players=order.size, words=words, base=base)
-    first = (singles, table)
+    words = _prefix_work(pairs, source, singles) if deeper else no_words
+    prediction = _predict_pairs(
+        chosen, pairs=pairs, triples=triples, players=order.size, words=int(words.sum()), base=base
+    )
     return _Work(
-        sessions, max_size, order, limits, source if deeper else None, pairs, first, prediction, limit
+        sessions, max_size, order, limits, source if deeper else None, pairs, words, (singles, table), prediction, limit
     )  # fmt: skip
 
 
@@ -406,6 +412,8 @@ def _singles(sessions: PackedSessions, order: NDArray[np.int64]) -> Table:
 
 def _count_pairs(source: _Source, players: int, limits: Limits, threads: int, stop: Stop) -> Table:
     """Count the pairs in blocks of first players, whose Gram matrices stay small however many there are."""
+    if players * players // 2 * source.words <= QUICK_WORDS:
+        return source.pairs(0, players, limits, stop)
     block = 4 * max(1, min(64, -(-players // (16 * threads))))
     calls = [
         partial(source.pairs, first, min(first + block, players), limits, stop) for first in range(0, players, block)
@@ -465,7 +473,12 @@ def _run(work: _Work, threads: int, progress: Progress | None) -> list[Table]:
     """Tables of the coalitions of size 3 and more, in the order of the units."""
     if work.source is None:
         return []
-    units = _units(work.pairs, _prefix_work(work.pairs, work.source, work.first[0]), threads)
+    quick = _run_at_once(work)
+    if quick is not None:
+        if progress is not None:
+            progress(1, 1)
+        return [quick]
+    units = _units(work.pairs, work.words, threads)
     stop = np.zeros(1, np.int64)
     calls = [partial(work.source.mine, unit, work.pairs, work.limits, stop) for unit, _ in units]
     tables: dict[int, Table] = {}
@@ -485,30 +498,51 @@ def _run(work: _Work, threads: int, progress: Progress | None) -> list[Table]:
     return [tables[index] for index in range(len(units))]
 
 
+def _run_at_once(work: _Work) -> Table | None:
+    """The table of a small family, counted on this thread; None where it is not small.
+
+    How many coalitions of size 4 and more there are is not known before, only that each costs at most a row of the
+    largest node's pairs: so many are tried as cost no more than `QUICK_WORDS`.
+    """
+    assert work.source is not None
+    if work.prediction.words > QUICK_WORDS:
+        return None
+    children = np.diff(work.pairs.starts)
+    largest = int((2 * work.words // np.maximum(children - 1, 1)).max(initial=1))
+    rows = QUICK_WORDS // max(1, largest)
+    if work.prediction.candidate_triples > rows:
+        return None
+    stop = np.zeros(1, np.int64)
+    limits = work.limits._replace(max_rows=min(rows, work.limits.max_rows))
+    table = work.source.mine(_whole(0, children.size, work.pairs), work.pairs, limits, stop)
+    return None if stop[0] == OUT_OF_MEMORY else table
+
+
 def _assemble(work: _Work, tables: Sequence[Table], min_support: float, min_count: float) -> Game:
     """Put all tables into one family in size-major order."""
     sessions = work.sessions
     parts = [*work.first, *tables]
     by_size = np.zeros(work.limits.max_size + 1, np.int64)
     for part in parts:
-        by_size += np.bincount(part[:, counting.SIZE].astype(np.int64), minlength=by_size.size)
+        counting.count_sizes(part, by_size)
     following = np.concatenate([[0], np.cumsum(by_size)])[:-1]
     family = int(by_size.sum())
     links = np.zeros((4, family), np.int32)
     size, sums = np.empty(family, np.int16), np.empty((3, family))
-    whole = work.prediction.method == "transform"
-    for part in parts:
-        counting.place_coalitions(part, following, links, size, sums, work.order.size, whole)
-    left_out = np.setdiff1d(np.arange(len(sessions.players)), work.order)
-    in_order = np.concatenate([work.order, left_out])
+    is_left_out = np.ones(len(sessions.players), np.bool_)
+    is_left_out[work.order] = False
+    in_order = np.concatenate([work.order, np.flatnonzero(is_left_out)]).astype(np.int32)
     rank = np.empty(in_order.size, np.int32)
     rank[in_order] = np.arange(in_order.size)
+    whole = work.prediction.method == "transform"
+    for part in parts:
+        counting.place_coalitions(part, following, links, size, sums, in_order, work.order.size, whole)
     parent, item, child_start, child_count = links
     n, s, q = sums
     return Game(
         players=sessions.players,
         parent=parent,
-        item=in_order.astype(np.int32)[item],
+        item=item,
         child_start=child_start,
         child_count=child_count,
         rank=rank,
