@@ -40,7 +40,7 @@ def counted_by_y(bitmaps, words, s_words, half):
     rows = (base, base + stride, base + 2 * stride, base + 3 * stride)
     others = (base + 4 * stride, base + 5 * stride, base + 6 * stride, base + 7 * stride)
     n, s = counts[0].ctypes.data + 8, counts[1].ctypes.data + 8
-    write_block_counts(rows, others, s_words, words, n, s, 56, half)
+    write_block_counts(rows, others, base, s_words, words, n, s, 56, half)
     return counts
 
 

@@ -22,6 +22,7 @@ from touchworth.synergy.descent import (
     columns_of,
     common_sums,
     count_pairs,
+    counts_below,
     descend,
     empty_buffers,
     entries_of,
@@ -55,8 +56,8 @@ __all__ = [
     "Unit",
     "bitmaps_of_lists",
     "common_neighbours",
-    "count_sizes",
     "family_of_masks",
+    "index_pairs",
     "lists_of_bitmaps",
     "mine_bitmaps",
     "mine_rows",
@@ -180,9 +181,9 @@ def _larger(table: Floats, length: int, more: int) -> Floats:
 
 @kernel
 def _mine_below(
-    table: Floats, length: int, buffers: Buffers, layout: Layout, limits: Limits, stop: Ints
+    table: Floats, length: int, by_size: Ints, buffers: Buffers, layout: Layout, limits: Limits, stop: Ints
 ) -> tuple[Floats, int, Buffers]:
-    """Append every coalition of 3 and more below the node at level 0, a prefix of one player."""
+    """Append every coalition of 3 and more below the node at level 0, a prefix of one player; count them by size."""
     nodes = nodes_in(buffers, layout)
     state = np.zeros(2, np.int64)
     state[LEVEL], state[LENGTH] = -1, length
@@ -190,11 +191,18 @@ def _mine_below(
     lacking = MORE_ROWS
     while lacking != 0:
         lacking = _advance(
-            table.ctypes.data, table.shape[0], nodes, state.ctypes.data, limits, places.ctypes.data, stop.ctypes.data
+            table.ctypes.data,
+            table.shape[0],
+            by_size.ctypes.data,
+            nodes,
+            state.ctypes.data,
+            limits,
+            places.ctypes.data,
+            stop.ctypes.data,
         )
         columns = buffers.shape[state[LEVEL], COLUMNS]
         if lacking == MORE_ROWS:
-            table = _larger(table, state[LENGTH], columns * columns)
+            table = _larger(table, state[LENGTH], 2 * columns * columns)
         elif lacking == MORE_ROOM:
             words = buffers.shape[state[LEVEL], WORDS]
             buffers = with_room(buffers, state[LEVEL] + 1, columns, words, columns)
@@ -203,13 +211,15 @@ def _mine_below(
 
 
 @kernel
-def _advance(table: int, room: int, nodes: Nodes, state: int, limits: Limits, chosen: int, stop: int) -> int:
+def _advance(
+    table: int, room: int, by_size: int, nodes: Nodes, state: int, limits: Limits, chosen: int, stop: int
+) -> int:
     """Go on with the descent until all is counted (0) or something lacks that the caller must enlarge.
 
     The levels are a stack (see `touchworth.kernels` on recursion: there is none). All arguments are numbers: what
     holds arrays counts references to them, which would cost more than most nodes.
     """
-    now, stopped = ints_at(state), ints_at(stop)
+    now, stopped, sizes = ints_at(state), ints_at(stop), ints_at(by_size)
     level, length = now[LEVEL], now[LENGTH]
     lacking = 0
     if level < 0:
@@ -224,7 +234,7 @@ def _advance(table: int, room: int, nodes: Nodes, state: int, limits: Limits, ch
         if not deepest:
             last = i + 1
         # Of the deepest level all coalitions are written at once.
-        if length + (last - i) * columns > room:
+        if length + (last - i) * columns + columns * columns > room:
             lacking = MORE_ROWS
             break
         if not deepest and not has_room(nodes, level + 1, columns, words_of(nodes, level), columns):
@@ -234,14 +244,24 @@ def _advance(table: int, room: int, nodes: Nodes, state: int, limits: Limits, ch
         proceed(nodes, level, last)
         start = length
         length += count
+        sizes[level + 3] += count
+        if not deepest and count > 1:
+            below = level + 1
+            if (count == 2 or below + 3 == limits.max_size) and counts_below(
+                nodes, level, i, chosen, count, nodes, below
+            ):
+                _enter_rows(table, start, nodes, below)
+                found = _append_pairs(table, length, nodes, below, 0, count, below + 3, limits, chosen)
+                length += found
+                sizes[below + 3] += found
+            else:
+                words_of_prefix(nodes, level, nodes, below, i)
+                descend(nodes, level, nodes, below, i, chosen, count, 0, count)
+                _enter_rows(table, start, nodes, below)
+                count_pairs(nodes, below, stop)
+                level = below
         if length > limits.max_rows:
             stopped[0] = OUT_OF_MEMORY
-        elif not deepest and count > 1:
-            words_of_prefix(nodes, level, nodes, level + 1, i)
-            descend(nodes, level, nodes, level + 1, i, chosen, count, 0, count)
-            level += 1
-            _enter_rows(table, start, nodes, level)
-            count_pairs(nodes, level, stop)
     now[LEVEL], now[LENGTH] = level, length
     return lacking
 
@@ -290,12 +310,33 @@ def _levels(unit: Unit, pairs: Pairs, limits: Limits) -> int:
 
 
 @kernel
-def mine_bitmaps(unit: Unit, pairs: Pairs, columns: Words, layout: Layout, limits: Limits, stop: Ints) -> Floats:
-    """Retained coalitions of size 3 and more of a unit of work, as table rows.
+def _trimmed(table: Floats, length: int) -> Floats:
+    """The rows in use; without the others, where these are most."""
+    return table[:length] if 2 * length > table.shape[0] else table[:length].copy()
+
+
+@kernel
+def _append_triple(table: Floats, length: int, by_size: Ints, nodes: Nodes, limits: Limits) -> tuple[Floats, int]:
+    """Append the one coalition of the two columns of the node at level 0, if it is retained."""
+    if length + 2 > table.shape[0]:
+        table = _larger(table, length, 2)
+    places, zero = np.empty(2, np.int64), int(np.int64(0))
+    found = _append_pairs(table.ctypes.data, length, nodes, zero, zero, 2, 3, limits, places.ctypes.data)
+    places[0] = 0
+    by_size[3] += found
+    return table, length + found
+
+
+@kernel
+def mine_bitmaps(
+    unit: Unit, pairs: Pairs, columns: Words, layout: Layout, limits: Limits, stop: Ints
+) -> tuple[Floats, Ints]:
+    """Retained coalitions of size 3 and more of a unit of work, as table rows, and how many there are of each size.
 
     PARENT is a row of the table, or -1 - p for the pair at position p.
     """
     table, length = _new_table(1 << 14)
+    by_size = np.zeros(limits.max_size + 1, np.int64)
     zero = int(np.int64(0))
     whole, buffers = whole_node(columns, layout, zero, zero), empty_buffers(layout, _levels(unit, pairs, limits))
     source = nodes_in(whole, layout)
@@ -309,11 +350,15 @@ def mine_bitmaps(unit: Unit, pairs: Pairs, columns: Words, layout: Layout, limit
         if not has_room(nodes, zero, count, words, last - first):
             buffers = with_room(buffers, zero, count, words, last - first)
             nodes = nodes_in(buffers, layout)
+        if count == 2 and counts_below(source, zero, i, pairs.items.ctypes.data + NUMBER * start, count, nodes, zero):
+            _enter_pairs(pairs, i, buffers)
+            table, length = _append_triple(table, length, by_size, nodes, limits)
+            continue
         descend(source, zero, nodes, zero, i, pairs.items.ctypes.data + NUMBER * start, count, first, last)
         _enter_pairs(pairs, i, buffers)
-        table, length, buffers = _mine_below(table, length, buffers, layout, limits, stop)
+        table, length, buffers = _mine_below(table, length, by_size, buffers, layout, limits, stop)
     hold(whole)
-    return table[:length]
+    return _trimmed(table, length), by_size
 
 
 @kernel
@@ -378,9 +423,12 @@ def pairs_of_rows(rows: RowLists, first: int, last: int, layout: Layout, limits:
 
 
 @kernel
-def mine_rows(unit: Unit, pairs: Pairs, rows: RowLists, layout: Layout, limits: Limits, stop: Ints) -> Floats:
+def mine_rows(
+    unit: Unit, pairs: Pairs, rows: RowLists, layout: Layout, limits: Limits, stop: Ints
+) -> tuple[Floats, Ints]:
     """As `mine_bitmaps`, each first node gathered from the rows of the prefix instead of closed up."""
     table, length = _new_table(1 << 14)
+    by_size = np.zeros(limits.max_size + 1, np.int64)
     zero = int(np.int64(0))
     column_of = np.full(rows.starts.size - 1, -1, np.int64)
     buffers = empty_buffers(layout, _levels(unit, pairs, limits))
@@ -402,8 +450,8 @@ def mine_rows(unit: Unit, pairs: Pairs, rows: RowLists, layout: Layout, limits: 
         for item in items:
             column_of[item] = -1
         _enter_pairs(pairs, i, buffers)
-        table, length, buffers = _mine_below(table, length, buffers, layout, limits, stop)
-    return table[:length].copy()
+        table, length, buffers = _mine_below(table, length, by_size, buffers, layout, limits, stop)
+    return _trimmed(table, length), by_size
 
 
 @kernel
@@ -473,6 +521,27 @@ def bitmaps_of_lists(list_starts: Ints, lists: Places, players: Ints, words: int
             place = lists[entry]
             bitmap[place >> WORD_BITS] |= np.uint64(1) << np.uint64(place & (WORD - 1))
     return bitmaps
+
+
+@kernel
+def index_pairs(table: Floats, singles: Floats, words: int) -> tuple[Pairs, Ints, int]:
+    """Pairs of a table of them; words to AND for the triples below each first player; most words of one's columns.
+
+    A first player's words are its candidate triples times the words of its rows, at most `words`.
+    """
+    k = singles.shape[0]
+    starts, items = np.zeros(k + 1, np.int64), np.empty(table.shape[0], np.int64)
+    for p in range(table.shape[0]):
+        starts[int(table[p, PARENT]) + 1] += 1
+        items[p] = int(table[p, ITEM])
+    work, most = np.empty(k, np.int64), 1
+    for i in range(k):
+        children = starts[i + 1]
+        own = min(int(np.ceil(singles[i, N] / WORD)), words)
+        work[i] = children * (children - 1) // 2 * own
+        most = max(most, children * own)
+        starts[i + 1] += starts[i]
+    return Pairs(starts, items), work, most
 
 
 @kernel
@@ -553,13 +622,6 @@ def family_of_masks(sums: Floats, players: int, limits: Limits) -> Floats:
         if parent < length:
             mask, last, size = masks[parent], int(table[parent, ITEM]), int(table[parent, SIZE])
     return table[:length].copy()
-
-
-@kernel
-def count_sizes(table: Floats, by_size: Ints) -> None:
-    """Add to each size how many rows of the table have it."""
-    for t in range(table.shape[0]):
-        by_size[int(table[t, SIZE])] += 1
 
 
 @kernel

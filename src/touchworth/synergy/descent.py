@@ -21,6 +21,7 @@ from touchworth.synergy.instructions import (
     ones,
     words_at,
     write_block_counts,
+    write_masked_counts,
     zeros_below,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "columns_of",
     "common_sums",
     "count_pairs",
+    "counts_below",
     "descend",
     "empty_buffers",
     "entries_of",
@@ -56,6 +58,9 @@ NUMBER = 8
 
 TILE_WORDS = 1 << 16
 """Words of all columns together in a tile of the Gram matrix: half a megabyte stays in the L2 cache."""
+
+FEW_COLUMNS = 16
+"""Up to so many columns a node that nothing lies below is not made: to close its columns up costs more."""
 
 MARGIN = 3
 """Rows and columns beyond a matrix of pair counts: its blocks are four by four."""
@@ -459,7 +464,7 @@ def count_pairs(nodes: Nodes, level: int, stop: int) -> None:
             for j in range(i + 1, k, 4):
                 cell = (i - first) * line + NUMBER * j
                 others = _four_addresses(base, stride, j, k)
-                write_block_counts(four, others, bounds[1], bounds[2], n + cell, s + cell, line, half)
+                write_block_counts(four, others, base, bounds[1], bounds[2], n + cell, s + cell, line, half)
         return
     tile = max(VECTOR_WORDS, min(4096, TILE_WORDS // max(k, 1) // VECTOR_WORDS * VECTOR_WORDS))
     counts = ints_at(n)
@@ -480,6 +485,40 @@ def count_pairs(nodes: Nodes, level: int, stop: int) -> None:
                     cell = (i - first) * line + NUMBER * j
                     others = _four_addresses(here, stride, j, k)
                     add_block_counts(four, others, words, n + cell, s + cell, line, n_scale, s_scale, half)
+
+
+@kernel
+def counts_below(source: Nodes, above: int, i: int, chosen: int, count: int, nodes: Nodes, level: int) -> bool:
+    """Count the pairs of chosen columns on the rows of column i without a node of their own; whether that suits.
+
+    It suits a binary y without weights and few columns: to restrict these would take longer than to read them in full.
+    The matrices are those of the level, which has room, for `count` columns; `chosen` is as in `descend`.
+    """
+    at, bounds, columns = ints_at(_shape(nodes, level)), ints_at(_bounds(source, above)), ints_at(chosen)
+    if not (nodes.plain and 0 < bounds[1] < bounds[2] and count <= FEW_COLUMNS and count * bounds[2] <= TILE_WORDS):
+        return False
+    mask, last = _column(source, above, i), count - 1
+    n = nodes.counts + NUMBER * at[COUNT_AT]
+    line = NUMBER * (count + MARGIN)
+    s = n + (count + MARGIN) * line
+    for a in range(0, last, 4):
+        rows = (
+            _column(source, above, columns[a]),
+            _column(source, above, columns[min(a + 1, last)]),
+            _column(source, above, columns[min(a + 2, last)]),
+            _column(source, above, columns[min(a + 3, last)]),
+        )
+        for b in range(a + 1, count, 4):
+            others = (
+                _column(source, above, columns[b]),
+                _column(source, above, columns[min(b + 1, last)]),
+                _column(source, above, columns[min(b + 2, last)]),
+                _column(source, above, columns[min(b + 3, last)]),
+            )
+            cell = a * line + NUMBER * b
+            write_masked_counts(rows, others, mask, bounds[1], bounds[2], n + cell, s + cell, line, last - a <= 2)
+    at[COLUMNS], at[FIRST], at[ROWS] = count, 0, count
+    return True
 
 
 @kernel

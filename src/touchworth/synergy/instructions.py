@@ -28,6 +28,7 @@ __all__ = [
     "ones",
     "words_at",
     "write_block_counts",
+    "write_masked_counts",
     "zeros_below",
 ]
 
@@ -201,39 +202,54 @@ def _add_block_counts(
     return types.void(rows, columns, words, n, s, stride, n_scale, s_scale, half), generate
 
 
-@intrinsic
-def _write_block_counts(
-    typing_context: Any, rows: Any, columns: Any, s_words: Any, words: Any, n: Any, s: Any, stride: Any, half: Any
-) -> Any:
-    """As `add_block_counts` for a binary y at once: n counts the bits in all words, s those in the first `s_words`.
+def _block_writer(masked: bool) -> Any:
+    """A counter of blocks of a binary y (`write_block_counts`), with or without a mask."""
 
-    The cells are overwritten. Both numbers of words are positive multiples of `VECTOR_WORDS`; `words` is the larger
-    and below 2^25, so that a count takes less than half a lane. The other half keeps s, and one sum over the lanes
-    gives both: for short bitmaps these sums take as long as the counting.
-    """
+    @intrinsic
+    def write_counts(
+        typing_context: Any,
+        rows: Any,
+        columns: Any,
+        mask: Any,
+        s_words: Any,
+        words: Any,
+        n: Any,
+        s: Any,
+        stride: Any,
+        half: Any,
+    ) -> Any:
+        """As `add_block_counts`, of n all bits and of s those in the first `s_words` words; overwrites the cells.
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        rows_ir, columns_ir, s_words_ir, words_ir, n_ir, s_ir, stride_ir, half_ir = arguments
-        row = [builder.extract_value(rows_ir, i) for i in range(4)]
-        column = [builder.extract_value(columns_ir, i) for i in range(4)]
+        Only bits that the mask, one more bitmap, holds are counted. Both numbers of words are positive multiples of
+        `VECTOR_WORDS`; `words` is the larger and below 2^25, so that a count takes less than half a lane. The other
+        half keeps s, and one sum over the lanes gives both: for short bitmaps these sums take as long as the counting.
+        """
 
-        def write(first: int, last: int) -> None:
-            none = _no_counts((last - first) * 4)
-            of_y = _vector_loop(builder, row[first:last], column, _I64(0), s_words_ir, none)
-            high = ir.Constant(of_y[0].type, [32] * _LANES)
-            twice = [builder.or_(counts, builder.shl(counts, high)) for counts in of_y]
-            sums = _vector_loop(builder, row[first:last], column, s_words_ir, words_ir, twice)
-            for at in range(first, last):
-                counts = _four_totals(builder, sums[4 * (at - first) : 4 * (at - first) + 4])
-                low = builder.and_(counts, ir.Constant(counts.type, [2**32 - 1] * 4))
-                builder.store(low, _row_at(builder, n_ir, at, stride_ir), align=8)
-                shifted = builder.lshr(counts, ir.Constant(counts.type, [32] * 4))
-                builder.store(shifted, _row_at(builder, s_ir, at, stride_ir), align=8)
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            rows_ir, columns_ir, mask_ir, s_words_ir, words_ir, n_ir, s_ir, stride_ir, half_ir = arguments
+            row = [builder.extract_value(rows_ir, i) for i in range(4)]
+            column = [builder.extract_value(columns_ir, i) for i in range(4)]
+            on = mask_ir if masked else None
 
-        _in_halves(builder, half_ir, write)
-        return context.get_dummy_value()
+            def write(first: int, last: int) -> None:
+                none = _no_counts((last - first) * 4)
+                of_y = _vector_loop(builder, row[first:last], column, _I64(0), s_words_ir, none, on)
+                high = ir.Constant(of_y[0].type, [32] * _LANES)
+                twice = [builder.or_(counts, builder.shl(counts, high)) for counts in of_y]
+                sums = _vector_loop(builder, row[first:last], column, s_words_ir, words_ir, twice, on)
+                for at in range(first, last):
+                    counts = _four_totals(builder, sums[4 * (at - first) : 4 * (at - first) + 4])
+                    low = builder.and_(counts, ir.Constant(counts.type, [2**32 - 1] * 4))
+                    builder.store(low, _row_at(builder, n_ir, at, stride_ir), align=8)
+                    shifted = builder.lshr(counts, ir.Constant(counts.type, [32] * 4))
+                    builder.store(shifted, _row_at(builder, s_ir, at, stride_ir), align=8)
 
-    return types.void(rows, columns, s_words, words, n, s, stride, half), generate
+            _in_halves(builder, half_ir, write)
+            return context.get_dummy_value()
+
+        return types.void(rows, columns, mask, s_words, words, n, s, stride, half), generate
+
+    return write_counts
 
 
 def _in_halves(builder: Any, half: Any, emit: Callable[[int, int], None]) -> None:
@@ -281,7 +297,9 @@ def _four_totals(builder: Any, vectors: list[Any]) -> Any:
     return added(left, right, [0, 1, 4, 5], [2, 3, 6, 7])
 
 
-def _vector_loop(builder: Any, row: list[Any], column: list[Any], first: Any, end: Any, counts: list[Any]) -> list[Any]:
+def _vector_loop(
+    builder: Any, row: list[Any], column: list[Any], first: Any, end: Any, counts: list[Any], mask: Any = None
+) -> list[Any]:
     """Emit the loop over the words [first, end) that adds to one vector of counts for each (row, column)."""
     vector = ir.VectorType(_I64, _LANES)
     population = _declared(builder.module, ir.FunctionType(vector, [vector]), f"llvm.ctpop.v{_LANES}i64")
@@ -303,6 +321,9 @@ def _vector_loop(builder: Any, row: list[Any], column: list[Any], first: Any, en
         return builder.load(builder.bitcast(builder.gep(pointer, [word]), vector.as_pointer()), align=8)
 
     row_words = [load(pointer) for pointer in row]
+    if mask is not None:
+        kept = load(builder.inttoptr(mask, _I64.as_pointer()))
+        row_words = [builder.and_(row_word, kept) for row_word in row_words]
     column_words = [load(pointer) for pointer in column]
     common = [builder.and_(a, b) for a in row_words for b in column_words]
     counted = [builder.add(old, builder.call(population, [c])) for old, c in zip(running, common, strict=True)]
@@ -319,4 +340,5 @@ def _vector_loop(builder: Any, row: list[Any], column: list[Any], first: Any, en
 
 Four = tuple[int, int, int, int]
 add_block_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = cast(Any, _add_block_counts)
-write_block_counts: Callable[[Four, Four, int, int, int, int, int, bool], None] = cast(Any, _write_block_counts)
+write_block_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = _block_writer(masked=False)
+write_masked_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = _block_writer(masked=True)

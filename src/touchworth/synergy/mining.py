@@ -21,6 +21,8 @@ __all__ = ["Method", "Prediction", "Progress", "choose_method", "default_memory_
 
 Method = Literal["bitmaps", "rows", "transform"]
 Table = NDArray[np.float64]
+Mined = tuple[Table, NDArray[np.int64]]
+"""Coalitions, and how many there are of each size."""
 
 ROWS_FROM_PLAYERS = 1_000
 ROWS_BELOW_DENSITY = 0.01
@@ -190,10 +192,10 @@ def choose_method(sessions: PackedSessions, order: NDArray[np.int64], max_size: 
     """Way to count, from the shape of the retained players' sessions (`order` names the players)."""
     if order.size <= TRANSFORM_PLAYERS and max_size >= order.size and 2**order.size <= max(1024, sessions.rows):
         return "transform"
-    density = sessions.sums[order, 0].mean() / sessions.total_n if order.size else 0.0
-    if order.size >= ROWS_FROM_PLAYERS and density < ROWS_BELOW_DENSITY:
-        return "rows"
-    return "bitmaps"
+    if order.size < ROWS_FROM_PLAYERS:
+        return "bitmaps"
+    density = sessions.sums[order, 0].mean() / sessions.total_n
+    return "rows" if density < ROWS_BELOW_DENSITY else "bitmaps"
 
 
 class _Source(Protocol):
@@ -204,7 +206,7 @@ class _Source(Protocol):
 
     def pairs(self, first: int, last: int, limits: Limits, stop: Stop) -> Table: ...
 
-    def mine(self, unit: Unit, pairs: Pairs, limits: Limits, stop: Stop) -> Table: ...
+    def mine(self, unit: Unit, pairs: Pairs, limits: Limits, stop: Stop) -> Mined: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class _Bitmaps:
     def pairs(self, first: int, last: int, limits: Limits, stop: Stop) -> Table:
         return counting.pairs_of_bitmaps(self.columns, first, last, self.layout, limits, stop)
 
-    def mine(self, unit: Unit, pairs: Pairs, limits: Limits, stop: Stop) -> Table:
+    def mine(self, unit: Unit, pairs: Pairs, limits: Limits, stop: Stop) -> Mined:
         return counting.mine_bitmaps(unit, pairs, self.columns, self.layout, limits, stop)
 
 
@@ -235,7 +237,7 @@ class _Rows:
     def pairs(self, first: int, last: int, limits: Limits, stop: Stop) -> Table:
         return counting.pairs_of_rows(self.rows, first, last, self.layout, limits, stop)
 
-    def mine(self, unit: Unit, pairs: Pairs, limits: Limits, stop: Stop) -> Table:
+    def mine(self, unit: Unit, pairs: Pairs, limits: Limits, stop: Stop) -> Mined:
         return counting.mine_rows(unit, pairs, self.rows, self.layout, limits, stop)
 
 
@@ -245,7 +247,7 @@ class _Work:
 
     ``order`` holds the retained players by rank; ``first`` the tables of singles and pairs, or of the whole
     family where the transform counted it; ``source`` is None where nothing is left to descend into. ``words``
-    are those to AND for the triples below each first player.
+    are those to AND for the triples below each first player, ``largest`` the most words of one's columns.
     """
 
     sessions: PackedSessions
@@ -255,6 +257,7 @@ class _Work:
     source: _Source | None
     pairs: Pairs
     words: NDArray[np.int64]
+    largest: int
     first: tuple[Table, ...]
     prediction: Prediction
     memory_limit: int
@@ -286,24 +289,28 @@ def _prepare(
         sums = counting.sums_by_mask(_bitmaps_of(sessions, order), sessions.layout)
         family = counting.family_of_masks(sums, order.size, limits)
         prediction = _predict_family(family, order.size, base)
-        return _Work(sessions, max_size, order, limits, None, none, no_words, (family,), prediction, limit)
+        return _Work(sessions, max_size, order, limits, None, none, no_words, 1, (family,), prediction, limit)
     singles = _singles(sessions, order)
     if limits.max_size < 2:
         prediction = _predict_pairs(chosen, pairs=none, triples=0, players=order.size, words=0, base=base)
-        return _Work(sessions, max_size, order, limits, None, none, no_words, (singles,), prediction, limit)
+        return _Work(sessions, max_size, order, limits, None, none, no_words, 1, (singles,), prediction, limit)
     source = _source(sessions, order, chosen)
     stop = np.zeros(1, np.int64)
     table = _count_pairs(source, order.size, limits, threads, stop)
-    starts = np.searchsorted(table[:, counting.PARENT], np.arange(order.size + 1)).astype(np.int64)
-    pairs = Pairs(starts, table[:, counting.ITEM].astype(np.int64))
+    pairs, words, largest = counting.index_pairs(table, singles, source.words)
     deeper = limits.max_size > 2
     triples = counting.common_neighbours(pairs, stop) if deeper else 0
-    words = _prefix_work(pairs, source, singles) if deeper else no_words
     prediction = _predict_pairs(
-        chosen, pairs=pairs, triples=triples, players=order.size, words=int(words.sum()), base=base
+        chosen,
+        pairs=pairs,
+        triples=triples,
+        players=order.size,
+        words=int(words.sum()) if deeper else 0,
+        base=base,
     )
+    first = (singles, table)
     return _Work(
-        sessions, max_size, order, limits, source if deeper else None, pairs, words, (singles, table), prediction, limit
+        sessions, max_size, order, limits, source if deeper else None, pairs, words, largest, first, prediction, limit
     )  # fmt: skip
 
 
@@ -425,13 +432,6 @@ def _index(result: tuple[int, Table]) -> int:
     return result[0]
 
 
-def _prefix_work(pairs: Pairs, source: _Source, singles: Table) -> NDArray[np.int64]:
-    """Words to AND for the triples below each first player: its candidates times its rows' words."""
-    children = np.diff(pairs.starts)
-    words = np.minimum(np.ceil(singles[:, counting.N] / WORD), source.words)
-    return np.asarray(children * (children - 1) // 2 * words, np.int64)
-
-
 def _units(pairs: Pairs, work: NDArray[np.int64], threads: int) -> list[tuple[Unit, int]]:
     """Cut the work into units of at most `UNIT_WORDS`, enough of them to keep the threads busy.
 
@@ -469,7 +469,7 @@ def _parts(prefix: int, children: int, work: int, target: int) -> list[tuple[Uni
     return [(Unit(prefix, prefix + 1, first, last), share) for first, last in pairwise(cuts.tolist())]
 
 
-def _run(work: _Work, threads: int, progress: Progress | None) -> list[Table]:
+def _run(work: _Work, threads: int, progress: Progress | None) -> list[Mined]:
     """Tables of the coalitions of size 3 and more, in the order of the units."""
     if work.source is None:
         return []
@@ -481,11 +481,11 @@ def _run(work: _Work, threads: int, progress: Progress | None) -> list[Table]:
     units = _units(work.pairs, work.words, threads)
     stop = np.zeros(1, np.int64)
     calls = [partial(work.source.mine, unit, work.pairs, work.limits, stop) for unit, _ in units]
-    tables: dict[int, Table] = {}
+    tables: dict[int, Mined] = {}
     total, done, rows = sum(share for _, share in units), 0, 0
     for index, table in threaded(calls, threads, stop):
         tables[index] = table
-        rows += len(table)
+        rows += len(table[0])
         done += units[index][1]
         if stop[0] == OUT_OF_MEMORY or rows > work.limits.max_rows:
             raise DataError(
@@ -498,7 +498,7 @@ def _run(work: _Work, threads: int, progress: Progress | None) -> list[Table]:
     return [tables[index] for index in range(len(units))]
 
 
-def _run_at_once(work: _Work) -> Table | None:
+def _run_at_once(work: _Work) -> Mined | None:
     """The table of a small family, counted on this thread; None where it is not small.
 
     How many coalitions of size 4 and more there are is not known before, only that each costs at most a row of the
@@ -507,25 +507,24 @@ def _run_at_once(work: _Work) -> Table | None:
     assert work.source is not None
     if work.prediction.words > QUICK_WORDS:
         return None
-    children = np.diff(work.pairs.starts)
-    largest = int((2 * work.words // np.maximum(children - 1, 1)).max(initial=1))
-    rows = QUICK_WORDS // max(1, largest)
+    # A node has at most `largest` words, and half its columns' pairs belong to one of its coalitions.
+    rows = 2 * QUICK_WORDS // work.largest
     if work.prediction.candidate_triples > rows:
         return None
     stop = np.zeros(1, np.int64)
     limits = work.limits._replace(max_rows=min(rows, work.limits.max_rows))
-    table = work.source.mine(_whole(0, children.size, work.pairs), work.pairs, limits, stop)
+    table = work.source.mine(_whole(0, work.order.size, work.pairs), work.pairs, limits, stop)
     return None if stop[0] == OUT_OF_MEMORY else table
 
 
-def _assemble(work: _Work, tables: Sequence[Table], min_support: float, min_count: float) -> Game:
+def _assemble(work: _Work, mined: Sequence[Mined], min_support: float, min_count: float) -> Game:
     """Put all tables into one family in size-major order."""
     sessions = work.sessions
-    parts = [*work.first, *tables]
-    by_size = np.zeros(work.limits.max_size + 1, np.int64)
-    for part in parts:
-        counting.count_sizes(part, by_size)
-    following = np.concatenate([[0], np.cumsum(by_size)])[:-1]
+    parts = [*work.first, *(table for table, _ in mined)]
+    by_size = sum((sizes for _, sizes in mined), np.zeros(work.limits.max_size + 1, np.int64))
+    for table in work.first:
+        by_size += np.bincount(table[:, counting.SIZE].astype(np.int64), minlength=by_size.size)
+    following = np.cumsum(by_size) - by_size
     family = int(by_size.sum())
     links = np.zeros((4, family), np.int32)
     size, sums = np.empty(family, np.int16), np.empty((3, family))
