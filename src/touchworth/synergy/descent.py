@@ -5,6 +5,7 @@ allocates nothing, and the kernels below take addresses: most nodes are so small
 of references to arrays, would cost more than the node.
 """
 
+from collections.abc import MutableSequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ from touchworth.synergy.instructions import (
     words_at,
     write_block_counts,
     write_masked_counts,
+    write_masked_triangle_counts,
+    write_triangle_counts,
     zeros_below,
 )
 
@@ -459,6 +462,9 @@ def count_pairs(nodes: Nodes, level: int, stop: int) -> None:
     base, stride = _column(nodes, level, 0), NUMBER * at[WORDS]
     first, last = at[FIRST], at[FIRST] + rows
     if nodes.plain and 0 < bounds[1] < bounds[2] and k * bounds[2] <= TILE_WORDS:
+        if k <= 4 and rows == k:
+            write_triangle_counts(_four_addresses(base, stride, 0, k), base, bounds[1], bounds[2], n, s, line)
+            return
         for i in range(first, last, 4):
             four, half = _four_addresses(base, stride, i, k), min(last, k - 1) - i <= 2
             for j in range(i + 1, k, 4):
@@ -501,24 +507,31 @@ def counts_below(source: Nodes, above: int, i: int, chosen: int, count: int, nod
     n = nodes.counts + NUMBER * at[COUNT_AT]
     line = NUMBER * (count + MARGIN)
     s = n + (count + MARGIN) * line
+    at[COLUMNS], at[FIRST], at[ROWS] = count, 0, count
+    if count <= 4:
+        four = _four_of(source, above, columns, 0, last)
+        write_masked_triangle_counts(four, mask, bounds[1], bounds[2], n, s, line)
+        return True
     for a in range(0, last, 4):
-        rows = (
-            _column(source, above, columns[a]),
-            _column(source, above, columns[min(a + 1, last)]),
-            _column(source, above, columns[min(a + 2, last)]),
-            _column(source, above, columns[min(a + 3, last)]),
-        )
+        rows = _four_of(source, above, columns, a, last)
         for b in range(a + 1, count, 4):
-            others = (
-                _column(source, above, columns[b]),
-                _column(source, above, columns[min(b + 1, last)]),
-                _column(source, above, columns[min(b + 2, last)]),
-                _column(source, above, columns[min(b + 3, last)]),
-            )
+            others = _four_of(source, above, columns, b, last)
             cell = a * line + NUMBER * b
             write_masked_counts(rows, others, mask, bounds[1], bounds[2], n + cell, s + cell, line, last - a <= 2)
-    at[COLUMNS], at[FIRST], at[ROWS] = count, 0, count
     return True
+
+
+@kernel
+def _four_of(
+    nodes: Nodes, level: int, chosen: MutableSequence[int], first: int, last: int
+) -> tuple[int, int, int, int]:
+    """Addresses of four of the chosen columns, as `_four_addresses`."""
+    return (
+        _column(nodes, level, chosen[first]),
+        _column(nodes, level, chosen[min(first + 1, last)]),
+        _column(nodes, level, chosen[min(first + 2, last)]),
+        _column(nodes, level, chosen[min(first + 3, last)]),
+    )
 
 
 @kernel

@@ -29,6 +29,8 @@ __all__ = [
     "words_at",
     "write_block_counts",
     "write_masked_counts",
+    "write_masked_triangle_counts",
+    "write_triangle_counts",
     "zeros_below",
 ]
 
@@ -187,8 +189,9 @@ def _add_block_counts(
         column = [builder.extract_value(columns_ir, i) for i in range(4)]
 
         def add(first: int, last: int) -> None:
-            none = _no_counts((last - first) * 4)
-            sums = _vector_loop(builder, row[first:last], column, _I64(0), words_ir, none)
+            cells = [(at - first, k) for at in range(first, last) for k in range(4)]
+            none = _no_counts(len(cells))
+            sums = _vector_loop(builder, row[first:last], column, cells, _I64(0), words_ir, none)
             for at in range(first, last):
                 counts = _four_totals(builder, sums[4 * (at - first) : 4 * (at - first) + 4])
                 for address, scale in ((n_ir, n_scale_ir), (s_ir, s_scale_ir)):
@@ -202,8 +205,12 @@ def _add_block_counts(
     return types.void(rows, columns, words, n, s, stride, n_scale, s_scale, half), generate
 
 
+_TRIANGLE = [(row, column) for row in range(3) for column in range(row, 3)]
+"""Pairs of four bitmaps: the first three as rows, the last three as columns."""
+
+
 def _block_writer(masked: bool) -> Any:
-    """A counter of blocks of a binary y (`write_block_counts`), with or without a mask."""
+    """`write_block_counts`, with or without a mask."""
 
     @intrinsic
     def write_counts(
@@ -220,29 +227,25 @@ def _block_writer(masked: bool) -> Any:
     ) -> Any:
         """As `add_block_counts`, of n all bits and of s those in the first `s_words` words; overwrites the cells.
 
-        Only bits that the mask, one more bitmap, holds are counted. Both numbers of words are positive multiples of
-        `VECTOR_WORDS`; `words` is the larger and below 2^25, so that a count takes less than half a lane. The other
-        half keeps s, and one sum over the lanes gives both: for short bitmaps these sums take as long as the counting.
+        Only bits that the mask, one more bitmap, holds are counted. For the words see `_counts_of_both`.
         """
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             rows_ir, columns_ir, mask_ir, s_words_ir, words_ir, n_ir, s_ir, stride_ir, half_ir = arguments
             row = [builder.extract_value(rows_ir, i) for i in range(4)]
             column = [builder.extract_value(columns_ir, i) for i in range(4)]
-            on = mask_ir if masked else None
 
             def write(first: int, last: int) -> None:
-                none = _no_counts((last - first) * 4)
-                of_y = _vector_loop(builder, row[first:last], column, _I64(0), s_words_ir, none, on)
-                high = ir.Constant(of_y[0].type, [32] * _LANES)
-                twice = [builder.or_(counts, builder.shl(counts, high)) for counts in of_y]
-                sums = _vector_loop(builder, row[first:last], column, s_words_ir, words_ir, twice, on)
+                cells = [(at - first, k) for at in range(first, last) for k in range(4)]
+                on = mask_ir if masked else None
+                sums = _counts_of_both(builder, row[first:last], column, cells, s_words_ir, words_ir, on)
                 for at in range(first, last):
-                    counts = _four_totals(builder, sums[4 * (at - first) : 4 * (at - first) + 4])
-                    low = builder.and_(counts, ir.Constant(counts.type, [2**32 - 1] * 4))
-                    builder.store(low, _row_at(builder, n_ir, at, stride_ir), align=8)
-                    shifted = builder.lshr(counts, ir.Constant(counts.type, [32] * 4))
-                    builder.store(shifted, _row_at(builder, s_ir, at, stride_ir), align=8)
+                    for totals, address in zip(
+                        _totals_of_both(builder, sums[4 * (at - first) : 4 * (at - first) + 4]),
+                        (n_ir, s_ir),
+                        strict=True,
+                    ):
+                        builder.store(totals, _row_at(builder, address, at, stride_ir), align=8)
 
             _in_halves(builder, half_ir, write)
             return context.get_dummy_value()
@@ -250,6 +253,61 @@ def _block_writer(masked: bool) -> Any:
         return types.void(rows, columns, mask, s_words, words, n, s, stride, half), generate
 
     return write_counts
+
+
+def _triangle_writer(masked: bool) -> Any:
+    """`write_triangle_counts`, with or without a mask."""
+
+    @intrinsic
+    def write_counts(
+        typing_context: Any, columns: Any, mask: Any, s_words: Any, words: Any, n: Any, s: Any, stride: Any
+    ) -> Any:
+        """As `write_block_counts` for the six pairs of four bitmaps, in the cells above the diagonal of a matrix.
+
+        `n` and `s` are the addresses of the matrices; some cells that are no result are overwritten as well.
+        """
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            columns_ir, mask_ir, s_words_ir, words_ir, n_ir, s_ir, stride_ir = arguments
+            four = [builder.extract_value(columns_ir, i) for i in range(4)]
+            on = mask_ir if masked else None
+            ab, ac, ad, bc, bd, cd = _counts_of_both(builder, four[:3], four[1:], _TRIANGLE, s_words_ir, words_ir, on)
+            first = _totals_of_both(builder, [ab, ac, ad, ad])
+            rest = _totals_of_both(builder, [bc, bd, cd, cd])
+            for address, of_a, others in zip((n_ir, s_ir), first, rest, strict=True):
+                builder.store(of_a, _row_at(builder, builder.add(address, _I64(8)), 0, stride_ir), align=8)
+                builder.store(others, _row_at(builder, builder.add(address, _I64(16)), 1, stride_ir), align=8)
+                last = builder.bitcast(
+                    _row_at(builder, builder.add(address, _I64(24)), 2, stride_ir), _I64.as_pointer()
+                )
+                builder.store(builder.extract_element(others, _I32(2)), last)
+            return context.get_dummy_value()
+
+        return types.void(columns, mask, s_words, words, n, s, stride), generate
+
+    return write_counts
+
+
+def _counts_of_both(
+    builder: Any, row: list[Any], column: list[Any], cells: list[tuple[int, int]], s_words: Any, words: Any, mask: Any
+) -> list[Any]:
+    """Emit the counting of cells in both segments of a binary y: n in the low half of each lane, s in the high half.
+
+    Both numbers of words are positive multiples of `VECTOR_WORDS`; `words` is the larger and below 2^25, so that a
+    count takes less than half a lane. One sum over the lanes then gives both: for short bitmaps these sums take as
+    long as the counting.
+    """
+    of_y = _vector_loop(builder, row, column, cells, _I64(0), s_words, _no_counts(len(cells)), mask)
+    high = ir.Constant(of_y[0].type, [32] * _LANES)
+    twice = [builder.or_(counts, builder.shl(counts, high)) for counts in of_y]
+    return _vector_loop(builder, row, column, cells, s_words, words, twice, mask)
+
+
+def _totals_of_both(builder: Any, vectors: list[Any]) -> tuple[Any, Any]:
+    """Four totals of n and four of s of what `_counts_of_both` counted."""
+    counts = _four_totals(builder, vectors)
+    low, high = (ir.Constant(counts.type, [number] * 4) for number in (2**32 - 1, 32))
+    return builder.and_(counts, low), builder.lshr(counts, high)
 
 
 def _in_halves(builder: Any, half: Any, emit: Callable[[int, int], None]) -> None:
@@ -298,9 +356,16 @@ def _four_totals(builder: Any, vectors: list[Any]) -> Any:
 
 
 def _vector_loop(
-    builder: Any, row: list[Any], column: list[Any], first: Any, end: Any, counts: list[Any], mask: Any = None
+    builder: Any,
+    row: list[Any],
+    column: list[Any],
+    cells: list[tuple[int, int]],
+    first: Any,
+    end: Any,
+    counts: list[Any],
+    mask: Any = None,
 ) -> list[Any]:
-    """Emit the loop over the words [first, end) that adds to one vector of counts for each (row, column)."""
+    """Emit the loop over the words [first, end) that adds to one vector of counts for each cell (row, column)."""
     vector = ir.VectorType(_I64, _LANES)
     population = _declared(builder.module, ir.FunctionType(vector, [vector]), f"llvm.ctpop.v{_LANES}i64")
     row = [builder.inttoptr(address, _I64.as_pointer()) for address in row]
@@ -315,7 +380,7 @@ def _vector_loop(
     builder.position_at_end(loop)
     word = builder.phi(_I64)
     word.add_incoming(first, before)
-    running = [builder.phi(vector) for _ in range(len(row) * len(column))]
+    running = [builder.phi(vector) for _ in cells]
 
     def load(pointer: Any) -> Any:
         return builder.load(builder.bitcast(builder.gep(pointer, [word]), vector.as_pointer()), align=8)
@@ -325,7 +390,7 @@ def _vector_loop(
         kept = load(builder.inttoptr(mask, _I64.as_pointer()))
         row_words = [builder.and_(row_word, kept) for row_word in row_words]
     column_words = [load(pointer) for pointer in column]
-    common = [builder.and_(a, b) for a in row_words for b in column_words]
+    common = [builder.and_(row_words[a], column_words[b]) for a, b in cells]
     counted = [builder.add(old, builder.call(population, [c])) for old, c in zip(running, common, strict=True)]
     following = builder.add(word, _I64(_LANES))
     word.add_incoming(following, loop)
@@ -341,4 +406,6 @@ def _vector_loop(
 Four = tuple[int, int, int, int]
 add_block_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = cast(Any, _add_block_counts)
 write_block_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = _block_writer(masked=False)
+write_triangle_counts: Callable[[Four, int, int, int, int, int, int], None] = _triangle_writer(masked=False)
+write_masked_triangle_counts: Callable[[Four, int, int, int, int, int, int], None] = _triangle_writer(masked=True)
 write_masked_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = _block_writer(masked=True)
