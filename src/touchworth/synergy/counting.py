@@ -1,8 +1,9 @@
 """Kernels that count coalitions: pairs by popcounts, projection onto a prefix's rows, the descent below it.
 
 All release the GIL and read `stop` often, so that the caller can thread and interrupt them. Coalitions found
-are rows of one growing float64 table, in which every number is exact; its columns are PARENT, ITEM, SIZE and
-the sums N, S, Q. Players are known here by their rank, the place in the order of mining.
+are rows of one growing float64 table, in which every number is exact; its columns are PARENT, ITEM, the sums N and
+S and, of a real y, Q. PARENT is a row of the table, or -1 - p for the coalition at position p of the size before the
+table's first. Players are known here by their rank, the place in the order of mining.
 """
 
 from typing import NamedTuple
@@ -45,8 +46,6 @@ __all__ = [
     "ITEM",
     "OUT_OF_MEMORY",
     "PARENT",
-    "SIZE",
-    "TABLE_COLUMNS",
     "Limits",
     "N",
     "Pairs",
@@ -72,10 +71,13 @@ Ints = NDArray[np.int64]
 Places = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
-PARENT, ITEM, SIZE, N, S, Q = range(6)
-TABLE_COLUMNS = 6
-LEVEL, LENGTH = range(2)
+PARENT, ITEM, N, S, Q = range(5)
+LEVEL, LENGTH, ROOT, NEED_LEVEL, NEED_ROWS, NEED_WORDS = range(6)
+STATE_FIELDS = 6
 MORE_ROWS, MORE_ROOM = 1, 2
+FIRST_ROWS = 1 << 14
+"""Rows of a new table, half a megabyte; it doubles as needed."""
+
 OUT_OF_MEMORY = 2
 """What `stop` holds when the table grows past its limit; 1 says that the caller interrupts."""
 
@@ -108,6 +110,32 @@ class Unit(NamedTuple):
     child_last: int
 
 
+class Walk(NamedTuple):
+    """Addresses of what the descent writes to, good for as long as the kernel holds the arrays.
+
+    Attributes
+    ----------
+    table, room
+        Table and how many rows it has room for.
+    by_size
+        int64: coalitions of each size so far.
+    state
+        int64: where the descent is and what it lacks. LEVEL (-1 between first players), LENGTH (rows in use), ROOT
+        (first player whose turn it is), and NEED_LEVEL, NEED_ROWS, NEED_WORDS of `_ask`.
+    chosen
+        int64: columns picked last.
+    stop
+        The caller's flag.
+    """
+
+    table: int
+    room: int
+    by_size: int
+    state: int
+    chosen: int
+    stop: int
+
+
 class RowLists(NamedTuple):
     """Sessions as lists both ways: the places of each player and the players of each place.
 
@@ -130,14 +158,15 @@ class RowLists(NamedTuple):
 
 @kernel
 def _append_pairs(
-    table: int, length: int, nodes: Nodes, level: int, first: int, last: int, size: int, limits: Limits, chosen: int
+    table: int, length: int, nodes: Nodes, level: int, first: int, last: int, limits: Limits, chosen: int
 ) -> int:
     """Write the coalitions prefix + {i, j}, first <= i < last and i < j, that are retained; returns how many.
 
     They go to the row `length` and those after it of the table at an address; `chosen` receives the j of the last i.
     """
+    width = 5 if nodes.kinds > 0 else 4
     rows, picked, entries = floats_at(table), ints_at(chosen), ints_at(entries_of(nodes, level))
-    columns, row = columns_of(nodes, level), length * TABLE_COLUMNS
+    columns, row = columns_of(nodes, level), length * width
     for i in range(first, last):
         n_at, s_at = pair_counts(nodes, level, i)
         ns, ss = ints_at(n_at), ints_at(s_at)
@@ -153,19 +182,28 @@ def _append_pairs(
                     n = mass
                     if n < limits.min_count:
                         continue
-            rows[row + PARENT], rows[row + ITEM], rows[row + SIZE] = entry, float(entries[2 * j + 1]), float(size)
-            rows[row + N], rows[row + S], rows[row + Q] = n, s, q
-            row += TABLE_COLUMNS
+            rows[row + PARENT], rows[row + ITEM] = entry, float(entries[2 * j + 1])
+            rows[row + N], rows[row + S] = n, s
+            if nodes.kinds > 0:
+                rows[row + Q] = q
+            row += width
             picked[found] = j
             found += 1
-    return row // TABLE_COLUMNS - length
+    return row // width - length
 
 
 @kernel
-def _new_table(rows: int) -> tuple[Floats, int]:
-    """Empty table and its length."""
-    # A literal 0 would have a type of its own: Numba compiles each function that it goes to once more.
-    return np.empty((rows, TABLE_COLUMNS), np.float64), int(np.int64(0))
+def _new_table(layout: Layout) -> Floats:
+    """Empty table."""
+    return np.empty((FIRST_ROWS, 5 if layout.values.shape[0] > 0 else 4), np.float64)
+
+
+@kernel
+def _new_state(unit: Unit) -> Ints:
+    """State before the first player of a unit."""
+    state = np.zeros(STATE_FIELDS, np.int64)
+    state[LEVEL], state[ROOT] = -1, unit.first
+    return state
 
 
 @kernel
@@ -180,51 +218,81 @@ def _larger(table: Floats, length: int, more: int) -> Floats:
 
 
 @kernel
-def _mine_below(
-    table: Floats, length: int, by_size: Ints, buffers: Buffers, layout: Layout, limits: Limits, stop: Ints
-) -> tuple[Floats, int, Buffers]:
-    """Append every coalition of 3 and more below the node at level 0, a prefix of one player; count them by size."""
-    nodes = nodes_in(buffers, layout)
-    state = np.zeros(2, np.int64)
-    state[LEVEL], state[LENGTH] = -1, length
-    places = np.empty(buffers.shape[0, COLUMNS], np.int64)
-    lacking = MORE_ROWS
-    while lacking != 0:
-        lacking = _advance(
-            table.ctypes.data,
-            table.shape[0],
-            by_size.ctypes.data,
-            nodes,
-            state.ctypes.data,
-            limits,
-            places.ctypes.data,
-            stop.ctypes.data,
-        )
-        columns = buffers.shape[state[LEVEL], COLUMNS]
-        if lacking == MORE_ROWS:
-            table = _larger(table, state[LENGTH], 2 * columns * columns)
-        elif lacking == MORE_ROOM:
-            words = buffers.shape[state[LEVEL], WORDS]
-            buffers = with_room(buffers, state[LEVEL] + 1, columns, words, columns)
-            nodes = nodes_in(buffers, layout)
-    return table, state[LENGTH], buffers
+def _walk(table: Floats, by_size: Ints, state: Ints, places: Ints, stop: Ints) -> Walk:
+    """Addresses of what the descent writes to."""
+    return Walk(
+        table.ctypes.data, table.shape[0], by_size.ctypes.data, state.ctypes.data, places.ctypes.data, stop.ctypes.data
+    )
 
 
 @kernel
-def _advance(
-    table: int, room: int, by_size: int, nodes: Nodes, state: int, limits: Limits, chosen: int, stop: int
-) -> int:
-    """Go on with the descent until all is counted (0) or something lacks that the caller must enlarge.
+def _enlarged(lacking: int, table: Floats, buffers: Buffers, state: Ints) -> tuple[Floats, Buffers]:
+    """Table and buffers, the one that lacks room with what the state asks for."""
+    if lacking == MORE_ROWS:
+        return _larger(table, state[LENGTH], state[NEED_ROWS]), buffers
+    return table, with_room(buffers, state[NEED_LEVEL], state[NEED_ROWS], state[NEED_WORDS], state[NEED_ROWS])
+
+
+@kernel
+def _ask(walk: Walk, lacking: int, level: int, rows: int, words: int) -> int:
+    """Note what lacks: rows of the table, or room for a node of so many columns."""
+    now = ints_at(walk.state)
+    now[NEED_LEVEL], now[NEED_ROWS], now[NEED_WORDS] = level, rows, words
+    return lacking
+
+
+@kernel
+def _advance_roots(source: Nodes, unit: Unit, starts: int, items: int, nodes: Nodes, walk: Walk, limits: Limits) -> int:
+    """Go on through the first players of a unit and all below them, as `_advance`.
+
+    `source` holds all columns; `starts` and `items` are the addresses of `Pairs`.
+    """
+    now, stopped, first_of = ints_at(walk.state), ints_at(walk.stop), ints_at(starts)
+    whole = int(np.int64(0))
+    while stopped[0] == 0:
+        if now[LEVEL] < 0:
+            i = now[ROOT]
+            if i >= unit.last:
+                return 0
+            start, count = first_of[i], first_of[i + 1] - first_of[i]
+            if count < 2:
+                now[ROOT] = i + 1
+                continue
+            first, last, chosen = min(unit.child_first, count), min(unit.child_last, count), items + NUMBER * start
+            words = words_of_prefix(source, whole, nodes, whole, i)
+            if not has_room(nodes, 0, count, words, last - first):
+                return _ask(walk, MORE_ROOM, 0, count, words)
+            if now[LENGTH] + count * count > walk.room:
+                return _ask(walk, MORE_ROWS, 0, count * count, 0)
+            is_leaf = (count == 2 or limits.max_size == 3) and last - first == count
+            if is_leaf and counts_below(source, whole, i, chosen, count, nodes, whole):
+                _enter_pairs(start, items, nodes)
+                found = _append_pairs(walk.table, now[LENGTH], nodes, whole, 0, count, limits, walk.chosen)
+                now[LENGTH] += found
+                ints_at(walk.by_size)[3] += found
+            else:
+                descend(source, whole, nodes, whole, i, chosen, count, first, last)
+                _enter_pairs(start, items, nodes)
+                count_pairs(nodes, whole, walk.stop)
+                now[LEVEL] = 0
+            now[ROOT] = i + 1
+        lacking = _advance(nodes, walk, limits)
+        if lacking != 0:
+            return lacking
+    return 0
+
+
+@kernel
+def _advance(nodes: Nodes, walk: Walk, limits: Limits) -> int:
+    """Go on with the descent until all below level 0 is counted (0), or until the caller must enlarge something.
 
     The levels are a stack (see `touchworth.kernels` on recursion: there is none). All arguments are numbers: what
     holds arrays counts references to them, which would cost more than most nodes.
     """
-    now, stopped, sizes = ints_at(state), ints_at(stop), ints_at(by_size)
+    now, stopped, sizes = ints_at(walk.state), ints_at(walk.stop), ints_at(walk.by_size)
+    table, chosen = walk.table, walk.chosen
     level, length = now[LEVEL], now[LENGTH]
     lacking = 0
-    if level < 0:
-        level = 0
-        count_pairs(nodes, level, stop)
     while level >= 0 and stopped[0] == 0:
         i, last = next_column(nodes, level)
         if i >= last:
@@ -234,31 +302,32 @@ def _advance(
         if not deepest:
             last = i + 1
         # Of the deepest level all coalitions are written at once.
-        if length + (last - i) * columns + columns * columns > room:
-            lacking = MORE_ROWS
+        rows = (last - i) * columns + columns * columns
+        if length + rows > walk.room:
+            lacking = _ask(walk, MORE_ROWS, level, rows, 0)
             break
-        if not deepest and not has_room(nodes, level + 1, columns, words_of(nodes, level), columns):
-            lacking = MORE_ROOM
+        below = level + 1
+        if not deepest and not has_room(nodes, below, columns, words_of(nodes, level), columns):
+            lacking = _ask(walk, MORE_ROOM, below, columns, words_of(nodes, level))
             break
-        count = _append_pairs(table, length, nodes, level, i, last, level + 3, limits, chosen)
+        count = _append_pairs(table, length, nodes, level, i, last, limits, chosen)
         proceed(nodes, level, last)
         start = length
         length += count
         sizes[level + 3] += count
         if not deepest and count > 1:
-            below = level + 1
             if (count == 2 or below + 3 == limits.max_size) and counts_below(
                 nodes, level, i, chosen, count, nodes, below
             ):
                 _enter_rows(table, start, nodes, below)
-                found = _append_pairs(table, length, nodes, below, 0, count, below + 3, limits, chosen)
+                found = _append_pairs(table, length, nodes, below, 0, count, limits, chosen)
                 length += found
                 sizes[below + 3] += found
             else:
                 words_of_prefix(nodes, level, nodes, below, i)
                 descend(nodes, level, nodes, below, i, chosen, count, 0, count)
                 _enter_rows(table, start, nodes, below)
-                count_pairs(nodes, below, stop)
+                count_pairs(nodes, below, walk.stop)
                 level = below
         if length > limits.max_rows:
             stopped[0] = OUT_OF_MEMORY
@@ -269,33 +338,33 @@ def _advance(
 @kernel
 def _enter_rows(table: int, start: int, nodes: Nodes, level: int) -> None:
     """Entries of a node whose columns are the coalitions in the table from a row on."""
-    entries, rows = ints_at(entries_of(nodes, level)), floats_at(table)
+    entries, rows, width = ints_at(entries_of(nodes, level)), floats_at(table), 5 if nodes.kinds > 0 else 4
     for t in range(columns_of(nodes, level)):
-        entries[2 * t], entries[2 * t + 1] = start + t, int(rows[(start + t) * TABLE_COLUMNS + ITEM])
+        entries[2 * t], entries[2 * t + 1] = start + t, int(rows[(start + t) * width + ITEM])
 
 
 @kernel
-def _enter_pairs(pairs: Pairs, i: int, buffers: Buffers) -> None:
-    """Entries of the node at level 0: the pairs of first player i."""
-    start = pairs.starts[i]
-    for t in range(pairs.starts[i + 1] - start):
-        buffers.entries[2 * t], buffers.entries[2 * t + 1] = -1 - (start + t), pairs.items[start + t]
+def _enter_pairs(start: int, items: int, nodes: Nodes) -> None:
+    """Entries of the node at level 0: the pairs from a position on; `items` is the address of `Pairs.items`."""
+    entries, players = ints_at(nodes.entries), ints_at(items)
+    for t in range(columns_of(nodes, 0)):
+        entries[2 * t], entries[2 * t + 1] = -1 - (start + t), players[start + t]
 
 
 @kernel
 def pairs_of_bitmaps(columns: Words, first: int, last: int, layout: Layout, limits: Limits, stop: Ints) -> Floats:
-    """Retained pairs (i, j) with first <= i < last, as table rows; PARENT is i, ITEM is j."""
+    """Retained pairs (i, j) with first <= i < last, as table rows; ITEM is j."""
     whole, k = whole_node(columns, layout, first, last), columns.shape[0]
     node, zero = nodes_in(whole, layout), int(np.int64(0))
     count_pairs(node, zero, stop.ctypes.data)
-    table, length = _new_table(4 * k)
+    table, length = _new_table(layout), int(np.int64(0))
     places = np.empty(k, np.int64)
     for i in range(first, last):
         if stop[0] != 0:
             break
         if length + k > table.shape[0]:
             table = _larger(table, length, k)
-        length += _append_pairs(table.ctypes.data, length, node, zero, i, i + 1, 2, limits, places.ctypes.data)
+        length += _append_pairs(table.ctypes.data, length, node, zero, i, i + 1, limits, places.ctypes.data)
     hold(whole)
     return table[:length].copy()
 
@@ -316,49 +385,27 @@ def _trimmed(table: Floats, length: int) -> Floats:
 
 
 @kernel
-def _append_triple(table: Floats, length: int, by_size: Ints, nodes: Nodes, limits: Limits) -> tuple[Floats, int]:
-    """Append the one coalition of the two columns of the node at level 0, if it is retained."""
-    if length + 2 > table.shape[0]:
-        table = _larger(table, length, 2)
-    places, zero = np.empty(2, np.int64), int(np.int64(0))
-    found = _append_pairs(table.ctypes.data, length, nodes, zero, zero, 2, 3, limits, places.ctypes.data)
-    places[0] = 0
-    by_size[3] += found
-    return table, length + found
-
-
-@kernel
 def mine_bitmaps(
     unit: Unit, pairs: Pairs, columns: Words, layout: Layout, limits: Limits, stop: Ints
 ) -> tuple[Floats, Ints]:
-    """Retained coalitions of size 3 and more of a unit of work, as table rows, and how many there are of each size.
-
-    PARENT is a row of the table, or -1 - p for the pair at position p.
-    """
-    table, length = _new_table(1 << 14)
-    by_size = np.zeros(limits.max_size + 1, np.int64)
-    zero = int(np.int64(0))
+    """Retained coalitions of size 3 and more of a unit of work, as table rows, and how many there are of each size."""
+    zero, places = int(np.int64(0)), np.empty(columns.shape[0], np.int64)
+    table, by_size, state = _new_table(layout), np.zeros(limits.max_size + 1, np.int64), _new_state(unit)
     whole, buffers = whole_node(columns, layout, zero, zero), empty_buffers(layout, _levels(unit, pairs, limits))
-    source = nodes_in(whole, layout)
-    for i in range(unit.first, unit.last):
-        start, count = pairs.starts[i], pairs.starts[i + 1] - pairs.starts[i]
-        if count < 2 or stop[0] != 0:
-            continue
-        first, last = min(unit.child_first, count), min(unit.child_last, count)
-        nodes = nodes_in(buffers, layout)
-        words = words_of_prefix(source, zero, nodes, zero, i)
-        if not has_room(nodes, zero, count, words, last - first):
-            buffers = with_room(buffers, zero, count, words, last - first)
-            nodes = nodes_in(buffers, layout)
-        if count == 2 and counts_below(source, zero, i, pairs.items.ctypes.data + NUMBER * start, count, nodes, zero):
-            _enter_pairs(pairs, i, buffers)
-            table, length = _append_triple(table, length, by_size, nodes, limits)
-            continue
-        descend(source, zero, nodes, zero, i, pairs.items.ctypes.data + NUMBER * start, count, first, last)
-        _enter_pairs(pairs, i, buffers)
-        table, length, buffers = _mine_below(table, length, by_size, buffers, layout, limits, stop)
-    hold(whole)
-    return _trimmed(table, length), by_size
+    starts, items = pairs.starts.ctypes.data, pairs.items.ctypes.data
+    source, nodes, walk = (
+        nodes_in(whole, layout),
+        nodes_in(buffers, layout),
+        _walk(table, by_size, state, places, stop),
+    )
+    lacking = _advance_roots(source, unit, starts, items, nodes, walk, limits)
+    while lacking != 0:
+        table, buffers = _enlarged(lacking, table, buffers, state)
+        nodes, walk = nodes_in(buffers, layout), _walk(table, by_size, state, places, stop)
+        lacking = _advance_roots(source, unit, starts, items, nodes, walk, limits)
+    # Addresses hold nothing: this is the last use of what lies behind them.
+    places[:1] = hold(whole) + hold(buffers)
+    return _trimmed(table, state[LENGTH]), by_size
 
 
 @kernel
@@ -385,7 +432,7 @@ def pairs_of_rows(rows: RowLists, first: int, last: int, layout: Layout, limits:
     """As `pairs_of_bitmaps`, counted row by row: every row of player i adds to all its players after i."""
     k = rows.starts.size - 1
     values = layout.values
-    table, length = _new_table(4 * k)
+    table, length = _new_table(layout), int(np.int64(0))
     n, sums = np.zeros(k, np.int64), np.zeros((3, k))
     for i in range(first, last):
         if stop[0] != 0:
@@ -414,8 +461,9 @@ def pairs_of_rows(rows: RowLists, first: int, last: int, layout: Layout, limits:
             support = sums[2, j] if values.shape[0] == 3 else float(n[j])
             if support >= limits.min_count:
                 row = table[length]
-                row[PARENT], row[ITEM], row[SIZE], row[N], row[S] = i, j, 2, support, sums[0, j]
-                row[Q] = sums[1, j] if values.shape[0] > 0 else sums[0, j]
+                row[PARENT], row[ITEM], row[N], row[S] = -1 - i, j, support, sums[0, j]
+                if values.shape[0] > 0:
+                    row[Q] = sums[1, j]
                 length += 1
             n[j] = 0
             sums[0, j] = sums[1, j] = sums[2, j] = 0.0
@@ -427,13 +475,13 @@ def mine_rows(
     unit: Unit, pairs: Pairs, rows: RowLists, layout: Layout, limits: Limits, stop: Ints
 ) -> tuple[Floats, Ints]:
     """As `mine_bitmaps`, each first node gathered from the rows of the prefix instead of closed up."""
-    table, length = _new_table(1 << 14)
-    by_size = np.zeros(limits.max_size + 1, np.int64)
-    zero = int(np.int64(0))
+    zero, places = int(np.int64(0)), np.empty(rows.starts.size - 1, np.int64)
+    table, by_size, state = _new_table(layout), np.zeros(limits.max_size + 1, np.int64), _new_state(unit)
     column_of = np.full(rows.starts.size - 1, -1, np.int64)
     buffers = empty_buffers(layout, _levels(unit, pairs, limits))
     for i in range(unit.first, unit.last):
-        items = pairs.items[pairs.starts[i] : pairs.starts[i + 1]]
+        start = pairs.starts[i]
+        items = pairs.items[start : pairs.starts[i + 1]]
         if items.size < 2 or stop[0] != 0:
             continue
         for column in range(items.size):
@@ -449,9 +497,16 @@ def mine_rows(
         _gather_rows(rows, i, column_of, layout, ends, buffers)
         for item in items:
             column_of[item] = -1
-        _enter_pairs(pairs, i, buffers)
-        table, length, buffers = _mine_below(table, length, by_size, buffers, layout, limits, stop)
-    return _trimmed(table, length), by_size
+        _enter_pairs(start, pairs.items.ctypes.data, nodes)
+        count_pairs(nodes, zero, stop.ctypes.data)
+        state[LEVEL] = 0
+        lacking = _advance(nodes, _walk(table, by_size, state, places, stop), limits)
+        while lacking != 0:
+            table, buffers = _enlarged(lacking, table, buffers, state)
+            nodes = nodes_in(buffers, layout)
+            lacking = _advance(nodes, _walk(table, by_size, state, places, stop), limits)
+    places[:1] = hold(buffers)
+    return _trimmed(table, state[LENGTH]), by_size
 
 
 @kernel
@@ -532,7 +587,7 @@ def index_pairs(table: Floats, singles: Floats, words: int) -> tuple[Pairs, Ints
     k = singles.shape[0]
     starts, items = np.zeros(k + 1, np.int64), np.empty(table.shape[0], np.int64)
     for p in range(table.shape[0]):
-        starts[int(table[p, PARENT]) + 1] += 1
+        starts[-int(table[p, PARENT])] += 1
         items[p] = int(table[p, ITEM])
     work, most = np.empty(k, np.int64), 1
     for i in range(k):
@@ -601,10 +656,11 @@ def sums_by_mask(columns: Words, layout: Layout) -> Floats:
 
 
 @kernel
-def family_of_masks(sums: Floats, players: int, limits: Limits) -> Floats:
-    """Retained sets of `sums_by_mask` in size-major trie order, as table rows (PARENT -1 for singles)."""
-    table, length = _new_table(1 << 14)
-    masks = np.zeros(1 << players, np.int64)
+def family_of_masks(sums: Floats, players: int, layout: Layout, limits: Limits) -> tuple[Floats, Ints]:
+    """Retained sets of `sums_by_mask` in size-major trie order, as table rows, and how many there are of each size."""
+    table, length = _new_table(layout), int(np.int64(0))
+    masks, sizes = np.zeros(1 << players, np.int64), np.zeros(1 << players, np.int64)
+    by_size = np.zeros(limits.max_size + 1, np.int64)
     mask, last, size = 0, -1, 0
     parent = -1
     while parent < length:
@@ -614,52 +670,58 @@ def family_of_masks(sums: Floats, players: int, limits: Limits) -> Floats:
             for t in range(last + 1, players):
                 extended = mask | 1 << t
                 if sums[0, extended] >= limits.min_count:
-                    masks[length] = extended
-                    table[length, PARENT], table[length, ITEM], table[length, SIZE] = parent, t, size + 1
-                    table[length, N:] = sums[:, extended]
+                    masks[length], sizes[length] = extended, size + 1
+                    by_size[size + 1] += 1
+                    table[length, PARENT], table[length, ITEM] = parent, t
+                    for column in range(N, table.shape[1]):
+                        table[length, column] = sums[column - N, extended]
                     length += 1
         parent += 1
         if parent < length:
-            mask, last, size = masks[parent], int(table[parent, ITEM]), int(table[parent, SIZE])
-    return table[:length].copy()
+            mask, last, size = masks[parent], int(table[parent, ITEM]), sizes[parent]
+    return table[:length].copy(), by_size
 
 
 @kernel
 def place_coalitions(
     table: Floats,
+    size: int,
+    before: int,
     following: Ints,
     links: NDArray[np.int32],
-    size: NDArray[np.int16],
+    sizes: NDArray[np.int16],
     sums: Floats,
     players: NDArray[np.int32],
-    first_pair: int,
-    is_family: bool,
 ) -> None:
     """Write the rows of a table at the next free position of their size (``following``), links included.
 
-    ``links`` has the rows parent, item, first child, number of children; ``sums`` n, s, q; ``players`` the player
-    of each rank. PARENT is a
-    position in the whole result for singles, pairs and a family of masks, else as in `mine_bitmaps`.
+    Rows whose parent is not in the table are of the given size; the coalitions of the size before begin at position
+    `before`. ``links`` has the rows parent, item, first child, number of children; ``sums`` n, s and, of a real y,
+    q; ``players`` the player of each rank.
     """
-    family = links.shape[1]
-    parent, sizes, player = int32s_at(links.ctypes.data), int16s_at(size.ctypes.data), int32s_at(players.ctypes.data)
-    n = floats_at(sums.ctypes.data)
-    rows, next_of = floats_at(table.ctypes.data), ints_at(following.ctypes.data)
+    family, width = links.shape[1], table.shape[1]
+    out, size_of, player = int32s_at(links.ctypes.data), int16s_at(sizes.ctypes.data), int32s_at(players.ctypes.data)
+    rows, next_of, out_sums = floats_at(table.ctypes.data), ints_at(following.ctypes.data), floats_at(sums.ctypes.data)
     positions = np.empty(table.shape[0], np.int64)
     position = ints_at(positions.ctypes.data)
     for t in range(table.shape[0]):
-        row = t * TABLE_COLUMNS
-        own_size = int(rows[row + SIZE])
-        at = next_of[own_size]
-        next_of[own_size] = at + 1
-        position[t] = at
-        up = int(rows[row + PARENT])
-        if own_size > 2 and not is_family:
-            up = first_pair - 1 - up if up < 0 else position[up]
-        parent[at], parent[family + at], sizes[at] = up, player[int(rows[row + ITEM])], own_size
-        n[at], n[family + at], n[2 * family + at] = rows[row + N], rows[row + S], rows[row + Q]
+        row = t * width
+        up, own = int(rows[row + PARENT]), size
         if up >= 0:
-            if parent[3 * family + up] == 0:
-                parent[2 * family + up] = at
-            parent[3 * family + up] += 1
+            up = position[up]
+            own = size_of[up] + 1
+        else:
+            up = before - 1 - up if size > 1 else -1
+        at = next_of[own]
+        next_of[own] = at + 1
+        position[t] = at
+        out[at], out[family + at], size_of[at] = up, player[int(rows[row + ITEM])], own
+        out_sums[at], out_sums[family + at] = rows[row + N], rows[row + S]
+        if width > Q:
+            out_sums[2 * family + at] = rows[row + Q]
+        if up >= 0:
+            if out[3 * family + up] == 0:
+                out[2 * family + up] = at
+            out[3 * family + up] += 1
+    # Addresses hold nothing: this is the last use of the positions.
     positions[:1] = 0

@@ -158,7 +158,7 @@ def whole_node(columns: Words, layout: Layout, first: int, last: int) -> Buffers
     k = columns.shape[0]
     entries = np.empty(2 * k, np.int64)
     for column in range(k):
-        entries[2 * column] = entries[2 * column + 1] = column
+        entries[2 * column], entries[2 * column + 1] = -1 - column, column
     shape = np.zeros((2, SHAPE_FIELDS), np.int64)
     shape[0, COLUMNS], shape[0, FIRST], shape[0, ROWS] = k, first, last - first
     shape[0, WORDS], shape[0, VALUE_WORDS] = columns.shape[1], layout.value_words

@@ -32,7 +32,7 @@ TRANSFORM_PLAYERS = 20
 """Above, 2^players cells cost more than the coalitions that are retained."""
 
 BYTES_A_COALITION = 120
-"""Of a result: 46 in the game, 48 in the table of the kernel, the rest while they are put in order."""
+"""Of a result: at most 42 in the game, 40 in the table of the kernel, the rest while they are put in order."""
 
 UNIT_WORDS = 2_000_000_000
 """Words to AND in one unit of work, about 0.2 s: threads share the load and progress moves."""
@@ -258,7 +258,7 @@ class _Work:
     pairs: Pairs
     words: NDArray[np.int64]
     largest: int
-    first: tuple[Table, ...]
+    first: tuple[Mined, ...]
     prediction: Prediction
     memory_limit: int
 
@@ -287,17 +287,17 @@ def _prepare(
     none, no_words = Pairs(np.zeros(order.size + 1, np.int64), np.empty(0, np.int64)), np.zeros(order.size, np.int64)
     if chosen == "transform":
         sums = counting.sums_by_mask(_bitmaps_of(sessions, order), sessions.layout)
-        family = counting.family_of_masks(sums, order.size, limits)
-        prediction = _predict_family(family, order.size, base)
+        family = counting.family_of_masks(sums, order.size, sessions.layout, limits)
+        prediction = _predict_family(family[1], order.size, base)
         return _Work(sessions, max_size, order, limits, None, none, no_words, 1, (family,), prediction, limit)
-    singles = _singles(sessions, order)
+    singles = _singles(sessions, order, limits)
     if limits.max_size < 2:
         prediction = _predict_pairs(chosen, pairs=none, triples=0, players=order.size, words=0, base=base)
         return _Work(sessions, max_size, order, limits, None, none, no_words, 1, (singles,), prediction, limit)
     source = _source(sessions, order, chosen)
     stop = np.zeros(1, np.int64)
     table = _count_pairs(source, order.size, limits, threads, stop)
-    pairs, words, largest = counting.index_pairs(table, singles, source.words)
+    pairs, words, largest = counting.index_pairs(table, singles[0], source.words)
     deeper = limits.max_size > 2
     triples = counting.common_neighbours(pairs, stop) if deeper else 0
     prediction = _predict_pairs(
@@ -308,7 +308,7 @@ def _prepare(
         words=int(words.sum()) if deeper else 0,
         base=base,
     )
-    first = (singles, table)
+    first = (singles, (table, _all_of_size(2, len(table), limits)))
     return _Work(
         sessions, max_size, order, limits, source if deeper else None, pairs, words, largest, first, prediction, limit
     )  # fmt: skip
@@ -356,10 +356,9 @@ def _working_memory(sessions: PackedSessions, order: NDArray[np.int64], method: 
     return 8 * order.size * words + sums
 
 
-def _predict_family(family: Table, players: int, base: int) -> Prediction:
-    size = family[:, counting.SIZE]
-    pairs, triples = int((size == 2).sum()), int((size == 3).sum())
-    memory = base + BYTES_A_COALITION * len(family)
+def _predict_family(by_size: NDArray[np.int64], players: int, base: int) -> Prediction:
+    pairs, triples = (int(by_size[size : size + 1].sum()) for size in (2, 3))
+    memory = base + BYTES_A_COALITION * int(by_size.sum())
     return Prediction("transform", players, players * (players - 1) // 2, pairs, triples, 0, memory)
 
 
@@ -409,12 +408,20 @@ def _source(sessions: PackedSessions, order: NDArray[np.int64], method: Method) 
     return _Rows(counting.row_lists(starts, lists, places), sessions.layout)
 
 
-def _singles(sessions: PackedSessions, order: NDArray[np.int64]) -> Table:
+def _singles(sessions: PackedSessions, order: NDArray[np.int64], limits: Limits) -> Mined:
     """Table rows of the retained players, by rank."""
-    table = np.empty((order.size, counting.TABLE_COLUMNS))
-    table[:, counting.PARENT], table[:, counting.ITEM], table[:, counting.SIZE] = -1, np.arange(order.size), 1
-    table[:, counting.N :] = sessions.sums[order]
-    return table
+    sums = sessions.sums[order] if len(sessions.layout.values) else sessions.sums[order, :2]
+    table = np.empty((order.size, counting.N + sums.shape[1]))
+    table[:, counting.PARENT], table[:, counting.ITEM] = -1, np.arange(order.size)
+    table[:, counting.N :] = sums
+    return table, _all_of_size(1, order.size, limits)
+
+
+def _all_of_size(size: int, count: int, limits: Limits) -> NDArray[np.int64]:
+    """How many coalitions there are of each size, where all are of one."""
+    by_size = np.zeros(limits.max_size + 1, np.int64)
+    by_size[size : size + 1] = count
+    return by_size
 
 
 def _count_pairs(source: _Source, players: int, limits: Limits, threads: int, stop: Stop) -> Table:
@@ -520,24 +527,21 @@ def _run_at_once(work: _Work) -> Mined | None:
 def _assemble(work: _Work, mined: Sequence[Mined], min_support: float, min_count: float) -> Game:
     """Put all tables into one family in size-major order."""
     sessions = work.sessions
-    parts = [*work.first, *(table for table, _ in mined)]
-    by_size = sum((sizes for _, sizes in mined), np.zeros(work.limits.max_size + 1, np.int64))
-    for table in work.first:
-        by_size += np.bincount(table[:, counting.SIZE].astype(np.int64), minlength=by_size.size)
+    by_size = np.sum([sizes for _, sizes in (*work.first, *mined)], axis=0)
     following = np.cumsum(by_size) - by_size
     family = int(by_size.sum())
     links = np.zeros((4, family), np.int32)
-    size, sums = np.empty(family, np.int16), np.empty((3, family))
+    size, sums = np.empty(family, np.int16), np.empty((3 if len(sessions.layout.values) else 2, family))
     is_left_out = np.ones(len(sessions.players), np.bool_)
     is_left_out[work.order] = False
     in_order = np.concatenate([work.order, np.flatnonzero(is_left_out)]).astype(np.int32)
     rank = np.empty(in_order.size, np.int32)
     rank[in_order] = np.arange(in_order.size)
-    whole = work.prediction.method == "transform"
-    for part in parts:
-        counting.place_coalitions(part, following, links, size, sums, in_order, work.order.size, whole)
+    for first_size, tables in enumerate((*((part,) for part in work.first), mined), 1):
+        before = int(by_size[1 : first_size - 1].sum())
+        for table, _ in tables:
+            counting.place_coalitions(table, first_size, before, following, links, size, sums, in_order)
     parent, item, child_start, child_count = links
-    n, s, q = sums
     return Game(
         players=sessions.players,
         parent=parent,
@@ -546,9 +550,9 @@ def _assemble(work: _Work, mined: Sequence[Mined], min_support: float, min_count
         child_count=child_count,
         rank=rank,
         size=size,
-        n=n,
-        s=s,
-        q=None if sessions.binary else q,
+        n=sums[0],
+        s=sums[1],
+        q=None if sessions.binary else sums[2],
         total_n=sessions.total_n,
         total_s=sessions.total_s,
         total_q=sessions.total_q,
