@@ -63,6 +63,7 @@ __all__ = [
     "pairs_of_bitmaps",
     "pairs_of_rows",
     "place_coalitions",
+    "rank_players",
     "row_lists",
     "sums_by_mask",
 ]
@@ -680,6 +681,20 @@ def family_of_masks(sums: Floats, players: int, layout: Layout, limits: Limits) 
         if parent < length:
             mask, last, size = masks[parent], int(table[parent, ITEM]), sizes[parent]
     return table[:length].copy(), by_size
+
+
+@kernel
+def rank_players(order: Ints, players: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Player of each rank and rank of each player: first those in the order of mining, then all others."""
+    in_order, rank = np.empty(players, np.int32), np.full(players, -1, np.int32)
+    for place in range(order.size):
+        in_order[place], rank[order[place]] = order[place], place
+    following = order.size
+    for player in range(players):
+        if rank[player] < 0:
+            in_order[following], rank[player] = player, following
+            following += 1
+    return in_order, rank
 
 
 @kernel

@@ -532,11 +532,7 @@ def _assemble(work: _Work, mined: Sequence[Mined], min_support: float, min_count
     family = int(by_size.sum())
     links = np.zeros((4, family), np.int32)
     size, sums = np.empty(family, np.int16), np.empty((3 if len(sessions.layout.values) else 2, family))
-    is_left_out = np.ones(len(sessions.players), np.bool_)
-    is_left_out[work.order] = False
-    in_order = np.concatenate([work.order, np.flatnonzero(is_left_out)]).astype(np.int32)
-    rank = np.empty(in_order.size, np.int32)
-    rank[in_order] = np.arange(in_order.size)
+    in_order, rank = counting.rank_players(work.order, len(sessions.players))
     for first_size, tables in enumerate((*((part,) for part in work.first), mined), 1):
         before = int(by_size[1 : first_size - 1].sum())
         for table, _ in tables:
