@@ -1,5 +1,7 @@
 """Packing: places, segments, refusals; bit extraction by both ways."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,15 @@ from hypothesis import strategies as st
 from touchworth.errors import DataError
 from touchworth.kernels import kernel
 from touchworth.synergy.bitmaps import compress_words, pack_columns, pack_pairs, pack_transactions
-from touchworth.synergy.instructions import add_block_counts, extract_bits, extract_bits_portable, write_block_counts
+from touchworth.synergy.instructions import (
+    add_block_counts,
+    extract_bits,
+    extract_bits_portable,
+    write_block_counts,
+    write_masked_counts,
+    write_masked_triangle_counts,
+    write_triangle_counts,
+)
 
 WORD = st.integers(0, 2**64 - 1)
 
@@ -59,6 +69,30 @@ def test_bit_extraction_both_ways(cases):
     assert portable.tolist() == expected
 
 
+@kernel
+def counted_triangle(bitmaps, words, s_words, mask):
+    counts = np.ones((2, 7, 7), np.int64)
+    base, stride = bitmaps.ctypes.data, bitmaps.shape[1] * 8
+    four = (base, base + stride, base + 2 * stride, base + 3 * stride)
+    n, s = counts[0].ctypes.data, counts[1].ctypes.data
+    if mask < 0:
+        write_triangle_counts(four, base, s_words, words, n, s, 56)
+    else:
+        write_masked_triangle_counts(four, base + mask * stride, s_words, words, n, s, 56)
+    return counts
+
+
+@kernel
+def counted_by_y_below(bitmaps, words, s_words):
+    counts = np.ones((2, 4, 7), np.int64)
+    base, stride = bitmaps.ctypes.data, bitmaps.shape[1] * 8
+    rows = (base, base + stride, base + 2 * stride, base + 3 * stride)
+    others = (base + 4 * stride, base + 5 * stride, base + 6 * stride, base + 7 * stride)
+    n, s = counts[0].ctypes.data + 8, counts[1].ctypes.data + 8
+    write_masked_counts(rows, others, base + 5 * stride, s_words, words, n, s, 56, False)
+    return counts
+
+
 def bitmaps_of(words):
     bitmaps = np.random.default_rng(words).integers(0, 2**64, (8, words), np.uint64)
     bitmaps[0] = 0
@@ -86,6 +120,26 @@ def test_block_of_counts_of_a_binary_y_is_written(words, s_words, half):
     expected[0, rows, 1:5] = common.sum(axis=2)[rows]
     expected[1, rows, 1:5] = common[:, :, :s_words].sum(axis=2)[rows]
     assert counted_by_y(bitmaps, words, s_words, half).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("words", "s_words"), [(16, 8), (24, 8), (80, 64)])
+def test_masked_counts(words, s_words):
+    bitmaps, _ = bitmaps_of(words)
+    both = np.bitwise_count(bitmaps[:4, None] & bitmaps[None, 4:] & bitmaps[5]).astype(int)
+    expected = np.ones((2, 4, 7), int)
+    expected[0, :, 1:5], expected[1, :, 1:5] = both.sum(axis=2), both[:, :, :s_words].sum(axis=2)
+    assert counted_by_y_below(bitmaps, words, s_words).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("mask", [-1, 6])
+@pytest.mark.parametrize(("words", "s_words"), [(16, 8), (24, 16), (80, 64)])
+def test_counts_above_the_diagonal(words, s_words, mask):
+    bitmaps, _ = bitmaps_of(words)
+    kept = bitmaps[mask] if mask >= 0 else np.uint64(2**64 - 1)
+    both = np.bitwise_count(bitmaps[:4, None] & bitmaps[None, :4] & kept).astype(int)
+    n, s = counted_triangle(bitmaps, words, s_words, mask)
+    for i, j in combinations(range(4), 2):
+        assert (n[i, j], s[i, j]) == (both[i, j].sum(), both[i, j, :s_words].sum())
 
 
 def test_dense_transactions_are_kept_as_bitmaps_and_sparse_ones_as_lists():

@@ -160,6 +160,29 @@ def test_more_players_than_bits_of_a_word(method, target, weighted):
     assert_same_family(family(game), brute_force(columns, y, weights, 3, min_count))
 
 
+@pytest.mark.parametrize("max_size", [3, 4])
+def test_sessions_longer_than_a_tile(max_size):
+    """Columns that do not fit into the cache together, prefixes with more columns than `FEW_COLUMNS`."""
+    rng = np.random.default_rng(6)
+    columns = rng.random((90_000, 60)) < np.r_[np.full(30, 0.03), np.full(30, 0.6)]
+    y = rng.random(90_000) < 0.2
+    game = mine(pack("columns", columns, y), max_size=max_size, min_count=800)
+    found = family(game)
+    dense = columns.astype(np.float32)
+    for prefix in ((), (0,), (40,), (40, 41)):
+        held = dense[columns[:, list(prefix)].all(axis=1)]
+        n, s = held.T @ held, (held * y[columns[:, list(prefix)].all(axis=1), None]).T @ held
+        expected = {
+            tuple(sorted((*prefix, i, j))): (n[i, j], s[i, j], s[i, j])
+            for i, j in combinations([k for k in range(60) if k not in prefix], 2)
+            if n[i, j] >= 800 and len(prefix) + 2 <= max_size
+        }
+        size = len(prefix) + 2
+        retained = {names: sums for names, sums in found.items() if len(names) == size and set(prefix) <= set(names)}
+        assert retained == expected
+    assert any(len(names) == max_size for names in found)
+
+
 def test_long_sessions_are_cut_into_units_with_the_same_result(monkeypatch):
     columns, y, _ = draw_sessions(5, 3000, 24)
     sessions = pack("columns", columns, y)
