@@ -570,11 +570,12 @@ def lists_of_bitmaps(bitmaps: Words, players: Ints) -> tuple[Ints, Places]:
 def bitmaps_of_lists(list_starts: Ints, lists: Places, players: Ints, words: int) -> Words:
     """Bitmaps of `players`, in that order."""
     bitmaps = np.zeros((players.size, words), np.uint64)
+    places = int32s_at(lists.ctypes.data)
     for t in range(players.size):
         start, end = list_starts[players[t]], list_starts[players[t] + 1]
         bitmap = words_at(bitmaps.ctypes.data + NUMBER * words * t)
         for entry in range(start, end):
-            place = lists[entry]
+            place = places[entry]
             bitmap[place >> WORD_BITS] |= np.uint64(1) << np.uint64(place & (WORD - 1))
     return bitmaps
 
