@@ -37,8 +37,8 @@ BYTES_A_COALITION = 120
 UNIT_WORDS = 2_000_000_000
 """Words to AND in one unit of work, about 0.2 s: threads share the load and progress moves."""
 
-QUICK_WORDS = 1 << 26
-"""Words to AND (a few milliseconds) up to which work is done at once: to hand it to threads would take longer."""
+QUICK_WORDS, QUICK_ROWS = 1 << 26, 1 << 17
+"""Words to AND and coalitions (a few milliseconds) up to which work is done at once: threads would take longer."""
 
 WEIGHT_ROUNDING = 1e-9
 """Relative slack of a support that is a sum of fractional weights, so that 10 * 0.1 still passes 1."""
@@ -508,20 +508,20 @@ def _run(work: _Work, threads: int, progress: Progress | None) -> list[Mined]:
 def _run_at_once(work: _Work) -> Mined | None:
     """The table of a small family, counted on this thread; None where it is not small.
 
-    How many coalitions of size 4 and more there are is not known before, only that each costs at most a row of the
-    largest node's pairs: so many are tried as cost no more than `QUICK_WORDS`.
+    How many coalitions of size 4 and more there are is not known before, only what one costs at most: so many are
+    tried as cost no more than `QUICK_WORDS`.
     """
     assert work.source is not None
     if work.prediction.words > QUICK_WORDS:
         return None
     # A node has at most `largest` words, and half its columns' pairs belong to one of its coalitions.
-    rows = 2 * QUICK_WORDS // work.largest
+    rows = min(QUICK_ROWS, 2 * QUICK_WORDS // work.largest)
     if work.prediction.candidate_triples > rows:
         return None
     stop = np.zeros(1, np.int64)
     limits = work.limits._replace(max_rows=min(rows, work.limits.max_rows))
-    table = work.source.mine(_whole(0, work.order.size, work.pairs), work.pairs, limits, stop)
-    return None if stop[0] == OUT_OF_MEMORY else table
+    mined = work.source.mine(_whole(0, work.order.size, work.pairs), work.pairs, limits, stop)
+    return None if stop[0] == OUT_OF_MEMORY else mined
 
 
 def _assemble(work: _Work, mined: Sequence[Mined], min_support: float, min_count: float) -> Game:
