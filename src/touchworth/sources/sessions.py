@@ -1,7 +1,7 @@
 """Reading wide tables of sessions: one row a session, one 0/1 column a player, and a target."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,15 @@ from touchworth.sources.records import ReadReport, Sessions
 from touchworth.sources.rejects import LEFT_OUT, PLAYER_NO_FLAG, Rejects
 from touchworth.sources.tables import Part, Tables, need_column, open_tables
 
-__all__ = ["WideTally", "load_sessions", "sessions_of_tables", "settle_wide"]
+__all__ = [
+    "PartStream",
+    "WideTally",
+    "load_sessions",
+    "odd_notices",
+    "sessions_of_tables",
+    "settle_wide",
+    "stream_part",
+]
 
 Bits = NDArray[np.uint8]
 # A batch holds one byte a player and row until it is packed.
@@ -145,17 +153,14 @@ def load_sessions(
     collector = Rejects(rejects, force)
     asked = {"target": target, "value": value, "order_value": order_value, "user": user, "weight": weight}
     with open_tables(source, table=table, query=query, threads=threads, memory=memory, temp=temp) as tables:
-        tables.note_missing_columns()
-        wanted = filter_columns(tables, where)
-        sample = sample_of(tables, wanted)
-        left: dict[str, str] = {}
-        named, candidates, plan = settle_wide(tables, sample, asked, players, left)
+        settled = settle_wide(tables, asked, players, where)
+        wanted, plan, candidates = settled.wanted, settled.plan, settled.candidates
         tables.use([*candidates, *plan.columns.values(), *wanted])
         if memory is not None:
             # What is read stays in memory as bits, so that the scan gets a part of it only.
             tables.limit(max(LEAST_SCAN, parse_size(memory) // 4))
         tables.batch_rows = min(tables.batch_rows, max(FEWEST_ROWS, CELLS_A_BATCH // len(candidates)))
-        wide = Wide(candidates, frozenset(named), [])
+        wide = Wide(candidates, frozenset(settled.named), [])
         read_parts(tables, wide, plan, wanted, collector, progress)
         numbers = plan_as_numbers(
             tables, plan, [chunk.outcome.status for part in wide.chunks for chunk in part], wanted
@@ -163,20 +168,13 @@ def load_sessions(
         if numbers is not None:
             plan = numbers
             read_parts(tables, wide, plan, wanted, collector, progress)
-        judge_players(tables, wide, wanted, max_rejects if player_rejects is None else player_rejects, left)
+        judge_players(tables, wide, wanted, max_rejects if player_rejects is None else player_rejects, settled.left)
         rows_read = settle_rows(tables, wide, plan, collector)
-        if left:
-            tables.notices.append(left_out_notice(left))
-        if user is None:
-            tables.notices += user_notice(sample, left)
-        notices, sources = tables.notices, tables.names
+        notices, sources = [*tables.notices, *settled.notices(user)], tables.names
     collector.judge(rows_read, max_rejects)
     status = np.concatenate([chunk.outcome.status for part in wide.chunks for chunk in part] or [NO_BITS])
-    report = ReadReport(
-        shape="sessions",
-        sources=sources,
-        columns=dict(plan.columns),
-        detected=plan.detected if named else (*plan.detected, "players"),
+    report = replace(
+        settled.report(sources, plan),
         rows_read=rows_read,
         rows_rejected=collector.total,
         rejected_by_reason=collector.by_reason(),
@@ -185,17 +183,64 @@ def load_sessions(
     return assemble(wide, plan, status, report, notices)
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the columns of a wide table are, as its first rows tell.
+
+    Attributes
+    ----------
+    sample
+        The first rows.
+    wanted
+        Columns of the filter and the values wanted there.
+    named, candidates
+        Players that were named; columns that may be players, those that were named if any was.
+    plan
+        Of the outcome.
+    left
+        Columns that are no players -> why.
+    """
+
+    sample: Sample
+    wanted: Mapping[str, str]
+    named: list[str]
+    candidates: list[str]
+    plan: Plan
+    left: dict[str, str]
+
+    def notices(self, user: str | None) -> list[str]:
+        """Which columns are no players, and, if nothing was said of the user, which may be that."""
+        told = []
+        if self.left:
+            told.append(
+                f"{len(self.left):,} columns are no players because they are not binary: {shown_columns(self.left)}"
+            )
+        return told if user is not None else told + user_notice(self.sample, self.left)
+
+    def report(self, sources: tuple[str, ...], plan: Plan) -> ReadReport:
+        """The report before any row is read."""
+        return ReadReport(
+            shape="sessions",
+            sources=sources,
+            columns=dict(plan.columns),
+            detected=plan.detected if self.named else (*plan.detected, "players"),
+        )
+
+
 def settle_wide(
     tables: Tables,
-    sample: Sample,
     asked: Mapping[str, str | None],
     players: Sequence[str] | None,
-    left: dict[str, str],
-) -> tuple[list[str], list[str], Plan]:
-    """Players that were named, columns that may be players, and the plan of the outcome; see `find_players`."""
+    where: Mapping[str, str] | None,
+) -> Settled:
+    """Settle what the columns are on the first rows."""
+    tables.note_missing_columns()
+    wanted = filter_columns(tables, where)
+    sample = sample_of(tables, wanted)
     named = name_players(tables, players)
     plan = settle_plan(tables, sample, asked, dict.fromkeys(named, "--player"))
-    return named, named or find_players(tables, sample, plan, left), plan
+    left: dict[str, str] = {}
+    return Settled(sample, wanted, named, named or find_players(tables, sample, plan, left), plan, left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,12 +305,11 @@ def sessions_of_chunk(
     rows = status.size if kept is None else int(np.count_nonzero(kept))
     keep = NO_BITS if kept is None else pack(kept)
     outcome = join_outcomes([chunk.outcome], kept)
-    amounts = outcome.value if plan.amount == "order_value" and outcome.value is not None else np.empty(0)
     tally = WideTally(
         left_out=int(np.count_nonzero(status == LEFT_OUT)),
         blanks=sum(ones_of(cells if keep.size == 0 else cells & keep) for cells in chunk.blank.values()),
         ignored=0 if outcome.ignored is None else int(np.count_nonzero(outcome.ignored)),
-        refunds=int(np.count_nonzero(amounts < 0)),
+        refunds=refunds_in(outcome, plan),
     )
     bits = []
     for one in chunk.bits:
@@ -409,11 +453,6 @@ def shown_columns(left: Mapping[str, str], most: int = 12) -> str:
     """Columns with what they hold, the first few."""
     shown = [f"{name!r} holds {cells}" for name, cells in list(left.items())[:most]]
     return ", ".join(shown) + (f" and {len(left) - most} more" if len(left) > most else "")
-
-
-def left_out_notice(left: Mapping[str, str]) -> str:
-    """Which columns are no players, and why."""
-    return f"{len(left):,} columns are no players because they are not binary: {shown_columns(left)}"
 
 
 def user_notice(sample: Sample, left: Mapping[str, str]) -> list[str]:
@@ -585,7 +624,6 @@ def settle_rows(tables: Tables, wide: Wide, plan: Plan, rejects: Rejects) -> int
 
 def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadReport, notices: list[str]) -> Sessions:
     """Join the chunks, leave out rejected rows, and drop players that are the same in every session."""
-    from dataclasses import replace
 
     chunks = [chunk for part in wide.chunks for chunk in part]
     kept = None if not status.any() else status == 0
@@ -604,7 +642,6 @@ def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadRepo
             at = append_bits(chunk.bits[i], chunk.rows, keep, joined, at)
             # All bits twice would be most of the memory.
             chunk.bits[i] = NO_BITS
-            chunk.bits[i] = NO_BITS
         ones = ones_of(joined)
         if 0 < ones < rows:
             bits.append(joined[:-1])
@@ -615,7 +652,6 @@ def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadRepo
         raise DataError(
             f"no player is left: {', '.join(map(repr, (never + always)[:12]))} are the same in all {rows:,} sessions"
         )
-    notices += constant_notices(never, always)
     rounded = [chunk.rounded.cast(pa.string()) for chunk in chunks if len(chunk.rounded)]
     if rounded:
         notices += notices_of_ids(pa.concat_arrays(rounded).unique())
@@ -624,11 +660,8 @@ def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadRepo
         for chunk, keep in zip(chunks, keeps, strict=True)
         for cells in chunk.blank.values()
     )
-    if blanks:
-        notices.append(f"{blanks:,} blank cells of players are read as no")
     without = 0 if outcome.ignored is None else int(np.count_nonzero(outcome.ignored))
-    if plan.amount == "order_value" and outcome.value is not None and (outcome.value < 0).any():
-        notices.append(f"{int(np.count_nonzero(outcome.value < 0)):,} negative values (refunds) are kept")
+    notices += odd_notices(never, always, blanks, refunds_in(outcome, plan))
     return Sessions(
         players=tuple(names),
         rows=rows,
@@ -649,13 +682,24 @@ def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadRepo
     )
 
 
-def constant_notices(never: Sequence[str], always: Sequence[str]) -> list[str]:
-    """Which players are the same in every session."""
+def refunds_in(outcome: Outcomes, plan: Plan) -> int:
+    """Negative order values."""
+    if plan.amount != "order_value" or outcome.value is None:
+        return 0
+    return int(np.count_nonzero(outcome.value < 0))
+
+
+def odd_notices(never: Sequence[str], always: Sequence[str], blanks: int, refunds: int) -> list[str]:
+    """Which players are the same in every session, and how many cells are blank or refunds."""
     notices = []
     for some, what in ((never, "are in no session"), (always, "are in every session")):
         if some:
             shown = ", ".join(map(repr, some[:12])) + (", ..." if len(some) > 12 else "")
             notices.append(f"{len(some):,} players {what} and are left out: {shown}")
+    if blanks:
+        notices.append(f"{blanks:,} blank cells of players are read as no")
+    if refunds:
+        notices.append(f"{refunds:,} negative values (refunds) are kept")
     return notices
 
 

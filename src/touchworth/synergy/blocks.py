@@ -4,9 +4,9 @@ No block knows which coalitions reach the minimum support in all of them. So fam
 candidates of one size are counted in every block, the counts added, and only then is it judged which are retained.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from touchworth.kernels import kernel
 from touchworth.sources.records import ReadReport, Sessions
 from touchworth.synergy.bitmaps import pack_sessions
 from touchworth.synergy.clusters import BUCKETS, ONE_USER, BucketCounts, count_buckets
+from touchworth.synergy.counting import rank_players
 from touchworth.synergy.family import Trie, count_family, trie_of
 from touchworth.synergy.journeys import ExactConversions, bucket_error, journey_sessions
 from touchworth.synergy.mining import WEIGHT_ROUNDING, default_memory_limit
@@ -39,6 +40,7 @@ __all__ = [
     "count_users_in_blocks",
     "exact_conversions_in_blocks",
     "facts_of_blocks",
+    "merge_all",
     "mine_blocks",
     "values_as_target",
 ]
@@ -90,6 +92,20 @@ def of_journeys(journeys: Journeys, function: Callable[[Sessions], T]) -> T | No
     return function(journey_sessions(journeys)) if len(journeys) else None
 
 
+def merge_all(results: Iterable[T], merge: Callable[[T, T], T]) -> T:
+    """Results of blocks, merged as they come.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    """
+    each = iter(results)
+    for first in each:
+        return reduce(merge, each, first)
+    raise DataError("there are no sessions; nothing can be compared")
+
+
 def merge_some(a: T | None, b: T | None, merge: Callable[[T, T], T]) -> T | None:
     """Two results merged, either of which may be missing."""
     if a is None or b is None:
@@ -126,13 +142,7 @@ class RowBlocks:
 
     def fold(self, function: Callable[[Sessions], T], merge: Callable[[T, T], T]) -> T:
         """The function of every block of rows, merged."""
-        found: T | None = None
-        for block in self.blocks():
-            result = function(block)
-            found = result if found is None else merge(found, result)
-        if found is None:
-            raise DataError("there are no sessions; nothing can be compared")
-        return found
+        return merge_all(map(function, self.blocks()), merge)
 
     def blocks(self) -> Iterator[Sessions]:
         """The blocks in turn; a block begins where a byte of bits does."""
@@ -349,14 +359,12 @@ def family(facts: Facts, order: Ints, parent: NDArray[np.integer], item: NDArray
     # Children are contiguous: the first one is where its parent first stands.
     parents, first = np.unique(below, return_index=True)
     start[parents] = first + np.count_nonzero(links < 0)
-    in_order = np.concatenate([order, np.setdiff1d(np.arange(len(facts.players)), order)])
-    rank = np.empty(in_order.size, np.int32)
-    rank[in_order] = np.arange(in_order.size)
+    in_order, rank = rank_players(order, len(facts.players))
     n, s, q = sums
     return Game(
         players=facts.players,
         parent=links.astype(np.int32),
-        item=in_order[item].astype(np.int32),
+        item=in_order[item],
         child_start=start.astype(np.int32),
         child_count=count.astype(np.int32),
         rank=rank,

@@ -9,25 +9,20 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from touchworth.errors import DataError
 from touchworth.output import TemporaryFolder
-from touchworth.sources.columns import sample_of
 from touchworth.sources.events import notices_of_ids
-from touchworth.sources.expressions import filter_columns
 from touchworth.sources.memory import BASE, LEAST_SCAN, SHARE_OF_FREE, free_memory, parse_size
 from touchworth.sources.partitions import disk_error
-from touchworth.sources.records import ReadReport, Sessions
+from touchworth.sources.records import Sessions
 from touchworth.sources.rejects import Rejects
 from touchworth.sources.sessions import (
     PartStream,
     WideTally,
-    left_out_notice,
     settle_wide,
     stream_part,
-    user_notice,
 )
 from touchworth.sources.tables import open_tables
-from touchworth.synergy.blocks import SessionBlocks
+from touchworth.synergy.blocks import SessionBlocks, merge_all
 from touchworth.synergy.select import keep_players
 from touchworth.synergy.wide import settle_blocks
 
@@ -59,24 +54,18 @@ class DiskSessions:
     files
         One a block.
     players
-        Those to keep; None for all.
+        Those to keep.
     """
 
     folder: TemporaryFolder
     files: tuple[Path, ...]
-    players: tuple[str, ...] | None
+    players: tuple[str, ...]
 
     def fold(self, function: Callable[[Sessions], T], merge: Callable[[T, T], T]) -> T:
         """The function of every block, merged, one after another."""
-        found: list[T] = []
-        for file in self.files:
-            # Written by this process into a folder that is nobody else's.
-            sessions: Sessions = pickle.loads(file.read_bytes())
-            result = function(sessions if self.players is None else keep_players(sessions, self.players))
-            found = [merge(found[0], result)] if found else [result]
-        if not found:
-            raise DataError("there are no sessions; nothing can be compared")
-        return found[0]
+        # Written by this process into a folder that is nobody else's.
+        blocks = (pickle.loads(file.read_bytes()) for file in self.files)
+        return merge_all((function(keep_players(sessions, self.players)) for sessions in blocks), merge)
 
     def close(self) -> None:
         """Remove the files."""
@@ -125,20 +114,12 @@ def read_sessions_to_disk(
     files: list[Path] = []
     try:
         with open_tables(source, table=table, query=query, threads=threads, temp=temp) as tables:
-            tables.note_missing_columns()
-            wanted = filter_columns(tables, where)
-            sample = sample_of(tables, wanted)
-            left: dict[str, str] = {}
-            named, candidates, plan = settle_wide(tables, sample, asked, players, left)
+            settled = settle_wide(tables, asked, players, where)
+            wanted, plan, candidates = settled.wanted, settled.plan, settled.candidates
             tables.use([*candidates, *plan.columns.values(), *wanted])
             limit = int(SHARE_OF_FREE * free_memory()) if memory is None else parse_size(memory)
             tables.limit(max(LEAST_SCAN, limit // 4), min(ROWS_OF_BLOCK, max(8192, CELLS_OF_BLOCK // len(candidates))))
-            report = ReadReport(
-                shape="sessions",
-                sources=tables.names,
-                columns=dict(plan.columns),
-                detected=plan.detected if named else (*plan.detected, "players"),
-            )
+            report = settled.report(tables.names, plan)
             streams: list[PartStream] = []
             for part in tables.parts:
                 begun = len(files)
@@ -162,14 +143,12 @@ def read_sessions_to_disk(
                 streams.append(
                     stream_part(tables, part, candidates, plan, wanted, collector, report, write, restart, told)
                 )
-            notices = [*tables.notices, *([left_out_notice(left)] if left else [])]
-            if not asked["user"]:
-                notices += user_notice(sample, left)
+            notices = [*tables.notices, *settled.notices(asked["user"])]
         rounded = list(dict.fromkeys(name for stream in streams for name in stream.rounded))
         notices += notices_of_ids(pa.array(rounded, pa.string()))
         tally = sum((stream.tally for stream in streams), WideTally(rows=sum(stream.rows for stream in streams)))
         collector.judge(tally.rows, max_rejects)
-        blocks = DiskSessions(folder, tuple(files), None)
+        blocks = DiskSessions(folder, tuple(files), tuple(candidates))
         kept, whole = settle_blocks(blocks, candidates, tally, collector, report, notices)
     except BaseException:
         folder.close()

@@ -19,12 +19,13 @@ def keep_players(sessions: Sessions, names: Sequence[str]) -> Sessions:
     RequestError
         No name, or one that is no player.
     """
+    wanted, there = set(names), set(sessions.players)
     for name in names:
-        if name not in sessions.players:
+        if name not in there:
             raise missing_column(name, sessions.players, "a player")
     if not names:
         raise RequestError("no player is left; name at least one")
-    kept = [place for place, name in enumerate(sessions.players) if name in set(names)]
+    kept = [place for place, name in enumerate(sessions.players) if name in wanted]
     players = tuple(sessions.players[place] for place in kept)
     if sessions.bits is not None:
         return replace(sessions, players=players, bits=tuple(sessions.bits[place] for place in kept))

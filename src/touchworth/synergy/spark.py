@@ -3,12 +3,11 @@
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from touchworth.errors import DataError
 from touchworth.journeys.spark import (
     REDUCED,
     RESULT,
@@ -22,20 +21,16 @@ from touchworth.journeys.spark import (
     plain_names,
     spark_session,
 )
-from touchworth.sources.columns import sample_of
 from touchworth.sources.distributed import opened_batch
-from touchworth.sources.expressions import filter_columns
 from touchworth.sources.outcomes import Plan
 from touchworth.sources.records import ReadReport, Sessions
 from touchworth.sources.rejects import Rejects
 from touchworth.sources.sessions import (
     WideTally,
-    left_out_notice,
     sessions_of_tables,
     settle_wide,
-    user_notice,
 )
-from touchworth.synergy.blocks import SessionBlocks
+from touchworth.synergy.blocks import SessionBlocks, merge_all
 from touchworth.synergy.select import keep_players
 from touchworth.synergy.wide import settle_blocks
 
@@ -76,17 +71,13 @@ def fold_task(
     batches: Iterator[pa.RecordBatch],
     function: Callable[[Sessions], Any],
     merge: Callable[[Any, Any], Any],
-    players: Sequence[str] | None,
+    players: Sequence[str],
 ) -> Iterator[pa.RecordBatch]:
     """The function of all sessions of a partition, merged."""
-    found: list[Any] = []
-    for batch in batches:
-        for payload in batch.column("payload").to_pylist():
-            sessions = pickle.loads(payload)
-            result = function(sessions if players is None else keep_players(sessions, players))
-            found = [merge(found[0], result)] if found else [result]
-    if found:
-        yield payloads(0, [(RESULT, found[0])])
+    blocks = (pickle.loads(payload) for batch in batches for payload in batch.column("payload").to_pylist())
+    results = (function(keep_players(sessions, players)) for sessions in blocks)
+    for first in results:
+        yield payloads(0, [(RESULT, reduce(merge, results, first))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +89,13 @@ class SparkSessions:
     frame
         Rows of `REDUCED` with pickled sessions.
     players
-        Those to keep; None for all.
+        Those to keep.
     names
         Names of the sources, for messages.
     """
 
     frame: Any
-    players: tuple[str, ...] | None
+    players: tuple[str, ...]
     names: tuple[str, ...]
 
     def fold(self, function: Callable[[Sessions], T], merge: Callable[[T, T], T]) -> T:
@@ -115,13 +106,8 @@ class SparkSessions:
             branches = int(self.frame.rdd.getNumPartitions() ** 0.5)
             if branches > 1:
                 results = map_batches(results.repartition(branches), partial(merge_task, merge=merge), REDUCED)
-            found: list[T] = []
-            for row in results.toLocalIterator():
-                result = pickle.loads(row.payload)
-                found = [merge(found[0], result)] if found else [result]
-        if not found:
-            raise DataError("there are no sessions; nothing can be compared")
-        return found[0]
+            found: T = merge_all((pickle.loads(row.payload) for row in results.toLocalIterator()), merge)
+        return found
 
     def close(self) -> None:
         """Let Spark forget them."""
@@ -147,21 +133,18 @@ def read_sessions_on_spark(
 
     session = source.sparkSession if is_spark_frame(source) else spark_session(options)
     opened = open_on_spark(source, session, "UTC")
-    left: dict[str, str] = {}
     with opened.examples as examples:
-        wanted = filter_columns(examples, where)
-        sample = sample_of(examples, wanted)
-        named, candidates, plan = settle_wide(examples, sample, asked, players, left)
-        notices = [*examples.notices, *([left_out_notice(left)] if left else [])]
-        if not asked["user"]:
-            notices += user_notice(sample, left)
-    report = ReadReport(
-        shape="sessions",
-        sources=opened.names,
-        columns=dict(plan.columns),
-        detected=plan.detected if named else (*plan.detected, "players"),
+        settled = settle_wide(examples, asked, players, where)
+        notices = [*examples.notices, *settled.notices(asked["user"])]
+    report = settled.report(opened.names, settled.plan)
+    recipe = WideRecipe(
+        tuple(settled.candidates),
+        settled.plan,
+        settled.wanted,
+        tuple(opened.frame.columns),
+        opened.header,
+        report,
     )
-    recipe = WideRecipe(tuple(candidates), plan, wanted, tuple(opened.frame.columns), opened.header, report)
     task = partial(sessions_task, recipe=recipe)
     frame = map_batches(plain_names(opened.frame), task, REDUCED).persist(StorageLevel.DISK_ONLY)
     tally, headers = WideTally(), 0
@@ -175,6 +158,6 @@ def read_sessions_on_spark(
     rejects.judge(tally.rows, max_rejects)
     if headers > opened.files:
         notices.append(f"{headers - opened.files:,} lines that repeat the header are left out")
-    blocks = SparkSessions(frame, None, opened.names)
-    kept, whole = settle_blocks(blocks, candidates, tally, rejects, report, notices)
+    blocks = SparkSessions(frame, tuple(settled.candidates), opened.names)
+    kept, whole = settle_blocks(blocks, settled.candidates, tally, rejects, report, notices)
     return SessionBlocks(SparkSessions(frame, kept, opened.names), kept, whole)

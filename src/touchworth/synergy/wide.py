@@ -6,7 +6,7 @@ from dataclasses import replace
 from touchworth.errors import DataError
 from touchworth.sources.records import ReadReport
 from touchworth.sources.rejects import Rejects
-from touchworth.sources.sessions import WideTally, constant_notices
+from touchworth.sources.sessions import WideTally, odd_notices
 from touchworth.synergy.blocks import Blocks, facts_of_blocks
 
 __all__ = ["settle_blocks"]
@@ -34,11 +34,7 @@ def settle_blocks(
     kept = tuple(name for name in candidates if name not in {*never, *always})
     if not kept:
         raise DataError(f"no player is left: {', '.join(map(repr, never + always))} are the same in all sessions")
-    told = [*notices, *constant_notices(never, always)]
-    if tally.blanks:
-        told.append(f"{tally.blanks:,} blank cells of players are read as no")
-    if tally.refunds:
-        told.append(f"{tally.refunds:,} negative values (refunds) are kept")
+    told = [*notices, *odd_notices(never, always, tally.blanks, tally.refunds)]
     return kept, replace(
         report,
         rows_read=tally.rows,
