@@ -15,8 +15,6 @@ from touchworth.synergy.instructions import (
     extract_bits,
     extract_bits_portable,
     write_block_counts,
-    write_masked_counts,
-    write_masked_triangle_counts,
     write_triangle_counts,
 )
 
@@ -50,7 +48,7 @@ def counted_by_y(bitmaps, words, s_words, half):
     rows = (base, base + stride, base + 2 * stride, base + 3 * stride)
     others = (base + 4 * stride, base + 5 * stride, base + 6 * stride, base + 7 * stride)
     n, s = counts[0].ctypes.data + 8, counts[1].ctypes.data + 8
-    write_block_counts(rows, others, base, s_words, words, n, s, 56, half)
+    write_block_counts(rows, others, None, s_words, words, n, s, 56, half)
     return counts
 
 
@@ -76,9 +74,9 @@ def counted_triangle(bitmaps, words, s_words, mask):
     four = (base, base + stride, base + 2 * stride, base + 3 * stride)
     n, s = counts[0].ctypes.data, counts[1].ctypes.data
     if mask < 0:
-        write_triangle_counts(four, base, s_words, words, n, s, 56)
+        write_triangle_counts(four, None, s_words, words, n, s, 56)
     else:
-        write_masked_triangle_counts(four, base + mask * stride, s_words, words, n, s, 56)
+        write_triangle_counts(four, base + mask * stride, s_words, words, n, s, 56)
     return counts
 
 
@@ -89,7 +87,7 @@ def counted_by_y_below(bitmaps, words, s_words):
     rows = (base, base + stride, base + 2 * stride, base + 3 * stride)
     others = (base + 4 * stride, base + 5 * stride, base + 6 * stride, base + 7 * stride)
     n, s = counts[0].ctypes.data + 8, counts[1].ctypes.data + 8
-    write_masked_counts(rows, others, base + 5 * stride, s_words, words, n, s, 56, False)
+    write_block_counts(rows, others, base + 5 * stride, s_words, words, n, s, 56, False)
     return counts
 
 

@@ -624,7 +624,6 @@ def settle_rows(tables: Tables, wide: Wide, plan: Plan, rejects: Rejects) -> int
 
 def assemble(wide: Wide, plan: Plan, status: NDArray[np.uint8], report: ReadReport, notices: list[str]) -> Sessions:
     """Join the chunks, leave out rejected rows, and drop players that are the same in every session."""
-
     chunks = [chunk for part in wide.chunks for chunk in part]
     kept = None if not status.any() else status == 0
     rows = status.size if kept is None else int(np.count_nonzero(kept))

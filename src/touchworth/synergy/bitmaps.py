@@ -12,12 +12,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import ArrayLike, NDArray
 
 from touchworth.errors import DataError
 from touchworth.kernels import kernel
 from touchworth.sources.records import Sessions
-from touchworth.synergy.instructions import VECTOR_WORDS, extract_bits, floats_at, ones, words_at, zeros_below
+from touchworth.synergy.instructions import VECTOR_WORDS, extract_bits, floats_at, ints_at, ones, words_at, zeros_below
 
 __all__ = ["Layout", "PackedSessions", "pack_columns", "pack_pairs", "pack_sessions", "pack_transactions"]
 
@@ -351,7 +352,7 @@ def _segment(y: NDArray[np.float64], weight: NDArray[np.float64] | None) -> _Seg
                 s_scale.append(scale if positive and binary and integer else 0)
                 in_values.append(positive or not integer)
     bounds = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum([_words(members.size) for members in rows], out=bounds[1:])
+    np.cumsum([padded_words(members.size) for members in rows], out=bounds[1:])
     last = max((i + 1 for i, held in enumerate(in_values) if held), default=0)
     counted = binary and integer
     value_words = 0 if counted else int(bounds[last])
@@ -393,7 +394,7 @@ def _segment_bits(converted: Words, rows: int) -> _Segments:
     sizes = {1: conversions, 0: rows - conversions}
     held = [y for y, size in sizes.items() if size]
     bounds = np.zeros(len(held) + 1, np.int64)
-    np.cumsum([_words(sizes[y]) for y in held], out=bounds[1:])
+    np.cumsum([padded_words(sizes[y]) for y in held], out=bounds[1:])
     layout = Layout(bounds, np.ones(len(held), np.int64), np.array(held, np.int64), np.zeros((0, 0)), 0)
     totals = (float(rows), float(conversions), float(conversions))
     return _Segments([], layout, 1.0, totals, True, tuple(converted if y else rest for y in held))
@@ -407,8 +408,10 @@ def _digits(mass: NDArray[np.float64], integer: bool) -> list[tuple[int, NDArray
     return [(1 << bit, (whole >> bit & 1).astype(np.bool_)) for bit in range(int(whole.max()).bit_length())]
 
 
-def _words(rows: int) -> int:
-    return -(-rows // (WORD * VECTOR_WORDS)) * VECTOR_WORDS
+@register_jitable
+def padded_words(rows: int) -> int:
+    """Words that so many rows take, a multiple of `VECTOR_WORDS`."""
+    return (rows + WORD * VECTOR_WORDS - 1) // (WORD * VECTOR_WORDS) * VECTOR_WORDS
 
 
 def _indicator(chosen: NDArray[np.int64], rows: int) -> NDArray[np.bool_]:
@@ -463,21 +466,38 @@ def _packed(
 
 @kernel
 def compress_words(bitmap: Words, mask: Words, out: Words) -> None:
-    """Write the bits of `bitmap` at the set bits of `mask` to `out`, closed up; `out` was zero before."""
-    pending, filled, place = np.uint64(0), np.uint64(0), 0
-    for w in range(mask.size):
-        taken = extract_bits(bitmap[w], mask[w])
+    """Write the bits of `bitmap` at the set bits of `mask` to `out`, closed up."""
+    close_up(bitmap.ctypes.data, mask.ctypes.data, mask.size, out.ctypes.data, out.size)
+
+
+@kernel
+def close_up(column: int, mask: int, words: int, out: int, room: int) -> None:
+    """Write the bits of a column at the set bits of the mask, closed up, and zeros up to `room` words.
+
+    Takes addresses, and the words of the mask.
+    """
+    words_of, masks, target = words_at(column), words_at(mask), words_at(out)
+    full, one = np.uint64(WORD), np.uint64(1)
+    pending = filled = np.uint64(0)
+    place = 0
+    for w in range(words):
+        m = masks[w]
+        taken = extract_bits(words_of[w], m)
         pending |= taken << filled
-        after = filled + ones(mask[w])
-        if after >= np.uint64(WORD):
-            out[place] = pending
+        after = filled + ones(m)
+        if after >= full:
+            target[place] = pending
             place += 1
-            after -= np.uint64(WORD)
+            after -= full
             # Two shifts, since one by all 64 places (filled = 0) is not defined.
-            pending = (taken >> (np.uint64(WORD - 1) - filled)) >> np.uint64(1)
+            pending = (taken >> (full - one - filled)) >> one
         filled = after
     if filled > np.uint64(0):
-        out[place] = pending
+        target[place] = pending
+        place += 1
+    while place < room:
+        target[place] = np.uint64(0)
+        place += 1
 
 
 @kernel
@@ -543,24 +563,47 @@ def _list_places(
 @kernel
 def sums_at_bits(bitmap: Words, layout: Layout) -> NDArray[np.float64]:
     """n, s and q over the set bits of one bitmap, in rising place."""
-    bounds, values = layout.bounds, layout.values
-    sums = np.zeros(3)
-    for segment in range(bounds.size - 1):
-        total = 0
-        for word in bitmap[bounds[segment] : bounds[segment + 1]]:
-            total += int(ones(word))
-        sums[0] += layout.n_scale[segment] * total
-        sums[1] += layout.s_scale[segment] * total
-    sums[2] = sums[1]
-    if values.shape[0] > 0:
-        here = bitmap.ctypes.data
-        y, yy, mass = sums_at_common_bits(
-            here, here, layout.value_words, values.ctypes.data, values.shape[1], values.shape[0]
-        )
-        sums[1], sums[2] = y, yy
-        if values.shape[0] == 3:
-            sums[0] = mass
+    values = layout.values
+    sums = np.empty(3)
+    sums[0], sums[1], sums[2] = sums_of_column(
+        bitmap.ctypes.data,
+        layout.bounds.ctypes.data,
+        layout.n_scale.ctypes.data,
+        layout.s_scale.ctypes.data,
+        layout.n_scale.size,
+        layout.value_words,
+        values.ctypes.data,
+        values.shape[1],
+        values.shape[0],
+    )
     return sums
+
+
+@kernel
+def sums_of_column(
+    column: int,
+    bounds: int,
+    n_scale: int,
+    s_scale: int,
+    segments: int,
+    value_words: int,
+    values: int,
+    room: int,
+    kinds: int,
+) -> tuple[float, float, float]:
+    """n, s and q over the set bits of one bitmap; takes the addresses of what a `Layout` holds."""
+    words, ends, n_scales, s_scales = words_at(column), ints_at(bounds), ints_at(n_scale), ints_at(s_scale)
+    n = s = int(np.int64(0))
+    for segment in range(segments):
+        total = np.uint64(0)
+        for w in range(ends[segment], ends[segment + 1]):
+            total += ones(words[w])
+        n += n_scales[segment] * int(total)
+        s += s_scales[segment] * int(total)
+    if kinds == 0:
+        return float(n), float(s), float(s)
+    y, yy, mass = sums_at_common_bits(column, column, value_words, values, room, kinds)
+    return mass if kinds == 3 else float(n), y, yy
 
 
 @kernel

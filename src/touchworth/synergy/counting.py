@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchworth.kernels import kernel
-from touchworth.synergy.bitmaps import WORD, WORD_BITS, Layout, Words
+from touchworth.synergy.bitmaps import WORD, WORD_BITS, Layout, Words, padded_words
 from touchworth.synergy.descent import (
     COLUMNS,
     NUMBER,
@@ -32,7 +32,6 @@ from touchworth.synergy.descent import (
     next_column,
     nodes_in,
     open_node,
-    padded_words,
     pair_counts,
     proceed,
     whole_node,
@@ -78,6 +77,9 @@ STATE_FIELDS = 6
 MORE_ROWS, MORE_ROOM = 1, 2
 FIRST_ROWS = 1 << 14
 """Rows of a new table, half a megabyte; it doubles as needed."""
+
+LEAF_ROWS = 1 << 10
+"""Rows of the table that there must be room for at a leaf, whose columns are at most `FEW_COLUMNS`."""
 
 OUT_OF_MEMORY = 2
 """What `stop` holds when the table grows past its limit; 1 says that the caller interrupts."""
@@ -165,7 +167,7 @@ def _append_pairs(
 
     They go to the row `length` and those after it of the table at an address; `chosen` receives the j of the last i.
     """
-    width = 5 if nodes.kinds > 0 else 4
+    width = _width(nodes.kinds)
     rows, picked, entries = floats_at(table), ints_at(chosen), ints_at(entries_of(nodes, level))
     columns, row = columns_of(nodes, level), length * width
     for i in range(first, last):
@@ -194,9 +196,15 @@ def _append_pairs(
 
 
 @kernel
+def _width(kinds: int) -> int:
+    """Columns of a table: Q only where y has values of so many kinds."""
+    return Q + 1 if kinds > 0 else Q
+
+
+@kernel
 def _new_table(layout: Layout) -> Floats:
     """Empty table."""
-    return np.empty((FIRST_ROWS, 5 if layout.values.shape[0] > 0 else 4), np.float64)
+    return np.empty((FIRST_ROWS, _width(layout.values.shape[0])), np.float64)
 
 
 @kernel
@@ -263,8 +271,8 @@ def _advance_roots(source: Nodes, unit: Unit, starts: int, items: int, nodes: No
             words = words_of_prefix(source, whole, nodes, whole, i)
             if not has_room(nodes, 0, count, words, last - first):
                 return _ask(walk, MORE_ROOM, 0, count, words)
-            if now[LENGTH] + count * count > walk.room:
-                return _ask(walk, MORE_ROWS, 0, count * count, 0)
+            if now[LENGTH] + LEAF_ROWS > walk.room:
+                return _ask(walk, MORE_ROWS, 0, LEAF_ROWS, 0)
             is_leaf = (count == 2 or limits.max_size == 3) and last - first == count
             if is_leaf and counts_below(source, whole, i, chosen, count, nodes, whole):
                 _enter_pairs(start, items, nodes)
@@ -300,10 +308,9 @@ def _advance(nodes: Nodes, walk: Walk, limits: Limits) -> int:
             level -= 1
             continue
         columns, deepest = columns_of(nodes, level), level + 3 == limits.max_size
-        if not deepest:
-            last = i + 1
-        # Of the deepest level all coalitions are written at once.
-        rows = (last - i) * columns + columns * columns
+        # Of the deepest level many coalitions are written at once.
+        last = min(last, i + max(1, LEAF_ROWS // columns)) if deepest else i + 1
+        rows = (last - i) * columns + LEAF_ROWS
         if length + rows > walk.room:
             lacking = _ask(walk, MORE_ROWS, level, rows, 0)
             break
@@ -339,7 +346,7 @@ def _advance(nodes: Nodes, walk: Walk, limits: Limits) -> int:
 @kernel
 def _enter_rows(table: int, start: int, nodes: Nodes, level: int) -> None:
     """Entries of a node whose columns are the coalitions in the table from a row on."""
-    entries, rows, width = ints_at(entries_of(nodes, level)), floats_at(table), 5 if nodes.kinds > 0 else 4
+    entries, rows, width = ints_at(entries_of(nodes, level)), floats_at(table), _width(nodes.kinds)
     for t in range(columns_of(nodes, level)):
         entries[2 * t], entries[2 * t + 1] = start + t, int(rows[(start + t) * width + ITEM])
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from touchworth.kernels import kernel
-from touchworth.synergy.bitmaps import WORD, Layout, Words, sums_at_common_bits
+from touchworth.synergy.bitmaps import WORD, Layout, Words, close_up, padded_words, sums_at_common_bits, sums_of_column
 from touchworth.synergy.instructions import (
     VECTOR_WORDS,
     add_block_counts,
@@ -22,8 +22,6 @@ from touchworth.synergy.instructions import (
     ones,
     words_at,
     write_block_counts,
-    write_masked_counts,
-    write_masked_triangle_counts,
     write_triangle_counts,
     zeros_below,
 )
@@ -44,7 +42,6 @@ __all__ = [
     "next_column",
     "nodes_in",
     "open_node",
-    "padded_words",
     "pair_counts",
     "proceed",
     "whole_node",
@@ -261,12 +258,6 @@ def _column(nodes: Nodes, level: int, column: int) -> int:
 
 
 @kernel
-def padded_words(rows: int) -> int:
-    """Words that so many rows take, a multiple of `VECTOR_WORDS`."""
-    return (rows + WORD * VECTOR_WORDS - 1) // (WORD * VECTOR_WORDS) * VECTOR_WORDS
-
-
-@kernel
 def words_of_prefix(source: Nodes, above: int, nodes: Nodes, level: int, i: int) -> int:
     """Set the bounds of the node below column i of a node of `source`; returns the words of a column in it."""
     mask = words_at(_column(source, above, i))
@@ -338,20 +329,11 @@ def descend(
             out = _column(nodes, level, 0) + NUMBER * new[segment]
             t = 0
             while t + 4 <= count and room > 0:
-                close_up_four(
-                    _column(source, above, columns[t]) + start,
-                    _column(source, above, columns[t + 1]) + start,
-                    _column(source, above, columns[t + 2]) + start,
-                    _column(source, above, columns[t + 3]) + start,
-                    mask + start,
-                    words,
-                    out + t * stride,
-                    stride,
-                    room,
-                )
+                four = _four_of(source, above, columns, t, count - 1)
+                close_up_four(four, start, mask, words, out + t * stride, stride, room)
                 t += 4
             while t < count and room > 0:
-                _close_up(_column(source, above, columns[t]) + start, mask + start, words, out + t * stride, room)
+                close_up(_column(source, above, columns[t]) + start, mask + start, words, out + t * stride, room)
                 t += 1
     else:
         kept = words_at(mask)
@@ -364,39 +346,15 @@ def descend(
 
 
 @kernel
-def _close_up(column: int, mask: int, words: int, out: int, room: int) -> None:
-    """Write the bits of a column at the set bits of the mask, closed up, and zeros up to `room` words."""
-    words_of, masks, target = words_at(column), words_at(mask), words_at(out)
-    full, one = np.uint64(WORD), np.uint64(1)
-    pending = filled = np.uint64(0)
-    place = 0
-    for w in range(words):
-        m = masks[w]
-        taken = extract_bits(words_of[w], m)
-        pending |= taken << filled
-        after = filled + ones(m)
-        if after >= full:
-            target[place] = pending
-            place += 1
-            after -= full
-            # Two shifts, since one by all 64 places (filled = 0) is not defined.
-            pending = (taken >> (full - one - filled)) >> one
-        filled = after
-    if filled > np.uint64(0):
-        target[place] = pending
-        place += 1
-    while place < room:
-        target[place] = np.uint64(0)
-        place += 1
+def close_up_four(
+    four: tuple[int, int, int, int], start: int, mask: int, words: int, out: int, stride: int, room: int
+) -> None:
+    """As `close_up` for four columns, which share each mask word, its popcount and the branch on a full word.
 
-
-@kernel
-def close_up_four(a: int, b: int, c: int, d: int, mask: int, words: int, out: int, stride: int, room: int) -> None:
-    """As `_close_up` for four columns, which share each mask word, its popcount and the branch on a full word.
-
-    The columns written lie `stride` bytes apart.
+    The columns and the mask are read from byte `start` on; those written lie `stride` bytes apart.
     """
-    words_a, words_b, words_c, words_d, masks = words_at(a), words_at(b), words_at(c), words_at(d), words_at(mask)
+    words_a, words_b = words_at(four[0] + start), words_at(four[1] + start)
+    words_c, words_d, masks = words_at(four[2] + start), words_at(four[3] + start), words_at(mask + start)
     out_a, out_b, out_c = words_at(out), words_at(out + stride), words_at(out + 2 * stride)
     out_d = words_at(out + 3 * stride)
     full, one = np.uint64(WORD), np.uint64(1)
@@ -463,14 +421,14 @@ def count_pairs(nodes: Nodes, level: int, stop: int) -> None:
     first, last = at[FIRST], at[FIRST] + rows
     if nodes.plain and 0 < bounds[1] < bounds[2] and k * bounds[2] <= TILE_WORDS:
         if k <= 4 and rows == k:
-            write_triangle_counts(_four_addresses(base, stride, 0, k), base, bounds[1], bounds[2], n, s, line)
+            write_triangle_counts(_four_addresses(base, stride, 0, k), None, bounds[1], bounds[2], n, s, line)
             return
         for i in range(first, last, 4):
             four, half = _four_addresses(base, stride, i, k), min(last, k - 1) - i <= 2
             for j in range(i + 1, k, 4):
                 cell = (i - first) * line + NUMBER * j
                 others = _four_addresses(base, stride, j, k)
-                write_block_counts(four, others, base, bounds[1], bounds[2], n + cell, s + cell, line, half)
+                write_block_counts(four, others, None, bounds[1], bounds[2], n + cell, s + cell, line, half)
         return
     tile = max(VECTOR_WORDS, min(4096, TILE_WORDS // max(k, 1) // VECTOR_WORDS * VECTOR_WORDS))
     counts = ints_at(n)
@@ -510,14 +468,14 @@ def counts_below(source: Nodes, above: int, i: int, chosen: int, count: int, nod
     at[COLUMNS], at[FIRST], at[ROWS] = count, 0, count
     if count <= 4:
         four = _four_of(source, above, columns, 0, last)
-        write_masked_triangle_counts(four, mask, bounds[1], bounds[2], n, s, line)
+        write_triangle_counts(four, mask, bounds[1], bounds[2], n, s, line)
         return True
     for a in range(0, last, 4):
         rows = _four_of(source, above, columns, a, last)
         for b in range(a + 1, count, 4):
             others = _four_of(source, above, columns, b, last)
             cell = a * line + NUMBER * b
-            write_masked_counts(rows, others, mask, bounds[1], bounds[2], n + cell, s + cell, line, last - a <= 2)
+            write_block_counts(rows, others, mask, bounds[1], bounds[2], n + cell, s + cell, line, last - a <= 2)
     return True
 
 
@@ -603,16 +561,15 @@ def common_sums(nodes: Nodes, level: int, i: int, j: int) -> tuple[float, float,
 @kernel
 def column_sums(nodes: Nodes, level: int, column: int) -> tuple[float, float, float]:
     """n, s and q of one column."""
-    words, bounds = words_at(_column(nodes, level, column)), ints_at(_bounds(nodes, level))
-    n_scales, s_scales = ints_at(nodes.n_scale), ints_at(nodes.s_scale)
-    n = s = int(np.int64(0))
-    for segment in range(nodes.segments):
-        total = np.uint64(0)
-        for w in range(bounds[segment], bounds[segment + 1]):
-            total += ones(words[w])
-        n += n_scales[segment] * int(total)
-        s += s_scales[segment] * int(total)
-    if nodes.kinds == 0:
-        return float(n), float(s), float(s)
-    y, yy, mass = common_sums(nodes, level, column, column)
-    return mass if nodes.kinds == 3 else float(n), y, yy
+    at = ints_at(_shape(nodes, level))
+    return sums_of_column(
+        _column(nodes, level, column),
+        _bounds(nodes, level),
+        nodes.n_scale,
+        nodes.s_scale,
+        nodes.segments,
+        at[VALUE_WORDS],
+        nodes.values + NUMBER * at[VALUE_AT],
+        nodes.value_room,
+        nodes.kinds,
+    )

@@ -28,8 +28,6 @@ __all__ = [
     "ones",
     "words_at",
     "write_block_counts",
-    "write_masked_counts",
-    "write_masked_triangle_counts",
     "write_triangle_counts",
     "zeros_below",
 ]
@@ -205,87 +203,70 @@ def _add_block_counts(
     return types.void(rows, columns, words, n, s, stride, n_scale, s_scale, half), generate
 
 
-_TRIANGLE = [(row, column) for row in range(3) for column in range(row, 3)]
-"""Pairs of four bitmaps: the first three as rows, the last three as columns."""
+@intrinsic
+def _write_block_counts(
+    typing_context: Any,
+    rows: Any,
+    columns: Any,
+    mask: Any,
+    s_words: Any,
+    words: Any,
+    n: Any,
+    s: Any,
+    stride: Any,
+    half: Any,
+) -> Any:
+    """As `add_block_counts`, of n all bits and of s those in the first `s_words` words; overwrites the cells.
+
+    Only bits that the mask, one more bitmap, holds are counted; None is no mask. For the words see `_counts_of_both`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows_ir, columns_ir, mask_ir, s_words_ir, words_ir, n_ir, s_ir, stride_ir, half_ir = arguments
+        row = [builder.extract_value(rows_ir, i) for i in range(4)]
+        column = [builder.extract_value(columns_ir, i) for i in range(4)]
+
+        def write(first: int, last: int) -> None:
+            cells = [(at - first, k) for at in range(first, last) for k in range(4)]
+            on = None if mask == types.none else mask_ir
+            sums = _counts_of_both(builder, row[first:last], column, cells, s_words_ir, words_ir, on)
+            for at in range(first, last):
+                both = _totals_of_both(builder, sums[4 * (at - first) : 4 * (at - first) + 4])
+                for totals, address in zip(both, (n_ir, s_ir), strict=True):
+                    builder.store(totals, _row_at(builder, address, at, stride_ir), align=8)
+
+        _in_halves(builder, half_ir, write)
+        return context.get_dummy_value()
+
+    return types.void(rows, columns, mask, s_words, words, n, s, stride, half), generate
 
 
-def _block_writer(masked: bool) -> Any:
-    """`write_block_counts`, with or without a mask."""
+@intrinsic
+def _write_triangle_counts(
+    typing_context: Any, columns: Any, mask: Any, s_words: Any, words: Any, n: Any, s: Any, stride: Any
+) -> Any:
+    """As `write_block_counts` for the six pairs of four bitmaps, in the cells above the diagonal of a matrix.
 
-    @intrinsic
-    def write_counts(
-        typing_context: Any,
-        rows: Any,
-        columns: Any,
-        mask: Any,
-        s_words: Any,
-        words: Any,
-        n: Any,
-        s: Any,
-        stride: Any,
-        half: Any,
-    ) -> Any:
-        """As `add_block_counts`, of n all bits and of s those in the first `s_words` words; overwrites the cells.
+    `n` and `s` are the addresses of the matrices; some cells that are no result are overwritten as well.
+    """
 
-        Only bits that the mask, one more bitmap, holds are counted. For the words see `_counts_of_both`.
-        """
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        columns_ir, mask_ir, s_words_ir, words_ir, n_ir, s_ir, stride_ir = arguments
+        four = [builder.extract_value(columns_ir, i) for i in range(4)]
+        on = None if mask == types.none else mask_ir
+        # Pairs of four bitmaps: the first three as rows, the last three as columns.
+        cells = [(row, column) for row in range(3) for column in range(row, 3)]
+        ab, ac, ad, bc, bd, cd = _counts_of_both(builder, four[:3], four[1:], cells, s_words_ir, words_ir, on)
+        first = _totals_of_both(builder, [ab, ac, ad, ad])
+        rest = _totals_of_both(builder, [bc, bd, cd, cd])
+        for address, of_a, others in zip((n_ir, s_ir), first, rest, strict=True):
+            builder.store(of_a, _row_at(builder, builder.add(address, _I64(8)), 0, stride_ir), align=8)
+            builder.store(others, _row_at(builder, builder.add(address, _I64(16)), 1, stride_ir), align=8)
+            last = builder.bitcast(_row_at(builder, builder.add(address, _I64(24)), 2, stride_ir), _I64.as_pointer())
+            builder.store(builder.extract_element(others, _I32(2)), last)
+        return context.get_dummy_value()
 
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            rows_ir, columns_ir, mask_ir, s_words_ir, words_ir, n_ir, s_ir, stride_ir, half_ir = arguments
-            row = [builder.extract_value(rows_ir, i) for i in range(4)]
-            column = [builder.extract_value(columns_ir, i) for i in range(4)]
-
-            def write(first: int, last: int) -> None:
-                cells = [(at - first, k) for at in range(first, last) for k in range(4)]
-                on = mask_ir if masked else None
-                sums = _counts_of_both(builder, row[first:last], column, cells, s_words_ir, words_ir, on)
-                for at in range(first, last):
-                    for totals, address in zip(
-                        _totals_of_both(builder, sums[4 * (at - first) : 4 * (at - first) + 4]),
-                        (n_ir, s_ir),
-                        strict=True,
-                    ):
-                        builder.store(totals, _row_at(builder, address, at, stride_ir), align=8)
-
-            _in_halves(builder, half_ir, write)
-            return context.get_dummy_value()
-
-        return types.void(rows, columns, mask, s_words, words, n, s, stride, half), generate
-
-    return write_counts
-
-
-def _triangle_writer(masked: bool) -> Any:
-    """`write_triangle_counts`, with or without a mask."""
-
-    @intrinsic
-    def write_counts(
-        typing_context: Any, columns: Any, mask: Any, s_words: Any, words: Any, n: Any, s: Any, stride: Any
-    ) -> Any:
-        """As `write_block_counts` for the six pairs of four bitmaps, in the cells above the diagonal of a matrix.
-
-        `n` and `s` are the addresses of the matrices; some cells that are no result are overwritten as well.
-        """
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            columns_ir, mask_ir, s_words_ir, words_ir, n_ir, s_ir, stride_ir = arguments
-            four = [builder.extract_value(columns_ir, i) for i in range(4)]
-            on = mask_ir if masked else None
-            ab, ac, ad, bc, bd, cd = _counts_of_both(builder, four[:3], four[1:], _TRIANGLE, s_words_ir, words_ir, on)
-            first = _totals_of_both(builder, [ab, ac, ad, ad])
-            rest = _totals_of_both(builder, [bc, bd, cd, cd])
-            for address, of_a, others in zip((n_ir, s_ir), first, rest, strict=True):
-                builder.store(of_a, _row_at(builder, builder.add(address, _I64(8)), 0, stride_ir), align=8)
-                builder.store(others, _row_at(builder, builder.add(address, _I64(16)), 1, stride_ir), align=8)
-                last = builder.bitcast(
-                    _row_at(builder, builder.add(address, _I64(24)), 2, stride_ir), _I64.as_pointer()
-                )
-                builder.store(builder.extract_element(others, _I32(2)), last)
-            return context.get_dummy_value()
-
-        return types.void(columns, mask, s_words, words, n, s, stride), generate
-
-    return write_counts
+    return types.void(columns, mask, s_words, words, n, s, stride), generate
 
 
 def _counts_of_both(
@@ -405,7 +386,6 @@ def _vector_loop(
 
 Four = tuple[int, int, int, int]
 add_block_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = cast(Any, _add_block_counts)
-write_block_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = _block_writer(masked=False)
-write_triangle_counts: Callable[[Four, int, int, int, int, int, int], None] = _triangle_writer(masked=False)
-write_masked_triangle_counts: Callable[[Four, int, int, int, int, int, int], None] = _triangle_writer(masked=True)
-write_masked_counts: Callable[[Four, Four, int, int, int, int, int, int, bool], None] = _block_writer(masked=True)
+Mask = int | None
+write_block_counts: Callable[[Four, Four, Mask, int, int, int, int, int, bool], None] = cast(Any, _write_block_counts)
+write_triangle_counts: Callable[[Four, Mask, int, int, int, int, int], None] = cast(Any, _write_triangle_counts)
