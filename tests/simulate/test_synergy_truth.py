@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import touchworth as tw
+from tests.figures import tell
 
 pytestmark = pytest.mark.simulation
 
@@ -27,7 +28,9 @@ def test_ten_million_sessions_agree_with_their_population_at_the_nominal_rate():
     rows = estimates(10_000_000, seed=3, max_size=4, min_support=0.0005)
     assert len(rows) > 4000
     for size in (2, 3, 4):
-        assert 0.93 <= covered([row for row in rows if row["size"] == size]) <= 0.98, size
+        share = covered([row for row in rows if row["size"] == size])
+        tell(size=size, rows=len(rows), covered=share)
+        assert 0.93 <= share <= 0.98, size
     # At this size every estimate is near: 99 % within a thousandth of a conversion a session, or four errors.
     far = [abs(row["synergy"] - row["true"]) > max(1e-3, 4 * row["std_error"]) for row in rows]
     assert np.mean(far) < 0.01
@@ -55,5 +58,6 @@ def test_shrunk_estimates_are_nearer_to_the_population_than_raw_ones():
         shrunk = np.mean([(row["synergy_shrunk"] - row["true"]) ** 2 for row in rows])
         better += shrunk < raw
         raw_total, shrunk_total = raw_total + raw, shrunk_total + shrunk
+    tell(squared_error_of_shrunk_to_raw=shrunk_total / raw_total, better_in=better)
     assert better >= 11
     assert shrunk_total < 0.9 * raw_total

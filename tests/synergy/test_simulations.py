@@ -1,10 +1,14 @@
-"""Statistical claims, checked by seeded simulation: false discoveries, coverage, shrinkage."""
+"""Statistical claims, checked by seeded simulation: false discoveries, coverage, shrinkage.
+
+`pytest -m simulation -rP` prints the figures behind them.
+"""
 
 from itertools import combinations
 
 import numpy as np
 import pytest
 
+from tests.figures import tell
 from tests.synergy.sessions import SCALES, make_sessions, rows_of
 from touchworth.synergy.synergies import synergies
 
@@ -32,6 +36,7 @@ def test_false_discoveries_on_null_data_stay_at_their_level():
                 q = table[column].to_numpy(zero_copy_only=False)
                 assert np.isfinite(q).sum() > 50
                 false[scale, column] += bool((q <= 0.05).any())
+    tell(**{" ".join(name): count / sets for name, count in false.items()})
     highest = 0.05 + 3 * np.sqrt(0.05 * 0.95 / sets)
     assert all(count / sets <= highest for count in false.values()), false
 
@@ -104,6 +109,7 @@ def test_intervals_cover_at_their_level_with_many_conversions(scale):
     covered = coverage(4, 20_000, 0.2, scale, samples=400, seed=1)
     for column in (0, 1):
         shares = by_size(covered, column)
+        tell(covered=("synergy", "dividend")[column], by_size=shares)
         assert shares.keys() == {1, 2, 3, 4}
         assert all(0.93 <= share <= 0.97 for share in shares.values()), (column, shares)
 
@@ -112,6 +118,7 @@ def test_intervals_cover_at_their_level_with_many_conversions(scale):
 def test_intervals_of_low_evidence_cover_at_least_their_level(scale):
     """Around 1 to 15 conversions, where the normal interval alone covers 0.6 to 0.93."""
     covered = coverage(4, 4000, 0.01, scale, samples=400, seed=2)
+    tell(lowest=min(shares[0] for shares in covered.values()), by_size=by_size(covered, 0))
     # The gate looks at the outcome: of coalitions with 10 to 30 expected conversions some samples fall below it.
     assert all(shares[0] >= 0.93 for shares in covered.values()), covered
     assert by_size(covered, 0)[4] >= 0.95
