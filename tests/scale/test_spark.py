@@ -126,12 +126,15 @@ def test_the_command_line_starts_spark_and_leaves_nothing(spark, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.parquet", "local.csv", "spark.csv"]
 
 
-def test_without_its_packages_one_sentence_says_so(monkeypatch):
+@pytest.mark.parametrize("read", [tw.read_events, tw.read_sessions])
+def test_without_its_packages_one_sentence_says_so(monkeypatch, read):
     monkeypatch.setattr("touchworth.journeys.spark.find_spec", lambda name: None)
+    # Where the package is installed, it shall not be found either.
+    monkeypatch.setitem(sys.modules, "pyspark", None)
     with pytest.raises(
         RequestError, match=r"needs the package pyspark; install it with pip install 'touchworth\[spark\]'"
     ):
-        tw.read_events(events_table(10, 2), engine="spark")
+        read(events_table(10, 2), engine="spark")
 
 
 def test_without_java_one_sentence_says_so(tmp_path, spark):

@@ -484,9 +484,10 @@ def read_spark(
     RequestError, DataError
         As `read_events`.
     """
+    session = source.sparkSession if is_spark_frame(source) else spark_session(options)
+    # After the session, which says in one sentence that there is no such package.
     from pyspark import StorageLevel
 
-    session = source.sparkSession if is_spark_frame(source) else spark_session(options)
     recipes: list[Recipe] = []
     names: list[str] = []
     frames, notices, files = [], [], []

@@ -129,9 +129,10 @@ def read_sessions_on_spark(
     RequestError, DataError
         As `read_sessions`.
     """
+    session = source.sparkSession if is_spark_frame(source) else spark_session(options)
+    # After the session, which says in one sentence that there is no such package.
     from pyspark import StorageLevel
 
-    session = source.sparkSession if is_spark_frame(source) else spark_session(options)
     opened = open_on_spark(source, session, "UTC")
     with opened.examples as examples:
         settled = settle_wide(examples, asked, players, where)
